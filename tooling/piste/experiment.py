@@ -1,0 +1,71 @@
+"""What git asks for: experiments, the suites they are evaluated with, and their variants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Document = Mapping[str, Any]
+"""A parsed YAML document; defaults are not filled in."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """How a task is evaluated; `experiments/_suites/<name>/suite.yaml`."""
+
+    name: str
+    document: Document
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A folder under `experiments/`.
+
+    `recipe` is None for a baseline, which evaluates a model as it is. `files` maps each declared file to the SHA-256
+    (hex) of its bytes.
+    """
+
+    name: str
+    document: Document
+    recipe: Document | None
+    suite: Suite
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Digests:
+    """The identity of a variant, four SHA-256 values in hex.
+
+    `training` covers what decides the weights. `generation` and `scoring` cover the two parts of the suite; `suite`
+    is over both.
+    """
+
+    training: str
+    generation: str
+    scoring: str
+    suite: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One point of an experiment's matrix and seeds; without them the only one, named "".
+
+    `spec` is what a run of it is made from and what the ledger and report.json keep:
+    `{"experiment": experiment.yaml without matrix and seeds, "recipe": the recipe with this variant's values or None,
+    "suite": suite.yaml, "files": {path: sha256}, "settings": {dotted recipe path: value}}`.
+    """
+
+    experiment: str
+    name: str
+    spec: Document
+    digests: Digests
+
+    @property
+    def trains(self) -> bool:
+        return self.spec["recipe"] is not None
+
+    @property
+    def title(self) -> str:
+        """`experiment` or `experiment/variant`, as `compare` and the command line write it."""
+        return f"{self.experiment}/{self.name}" if self.name else self.experiment

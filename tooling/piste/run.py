@@ -1,0 +1,88 @@
+"""What Snowflake knows: runs, put together from the ledger, the claims' stages and the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from piste.experiment import Digests, Document
+
+
+class Status(StrEnum):
+    CLAIMED = "claimed"
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+    @property
+    def live(self) -> bool:
+        return self in (Status.CLAIMED, Status.PENDING, Status.RUNNING)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The latest heartbeat. `phase` is one of install, fetch, train, generate, score, upload; times are seconds."""
+
+    phase: str
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    tokens_per_second: float | None = None
+    seconds_left: float | None = None
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run ended badly, in words that carry no row of data.
+
+    `kind` is a class such as recipe, data, killed, cancelled, evaluation, platform; `type` an exception's type name.
+    """
+
+    phase: str
+    kind: str
+    type: str = ""
+    message: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One ML Job that trains and evaluates a variant, or only evaluates one that is trained.
+
+    `name` is the claim: the stage the run lives in. `steps` is what the job does: ("train", "generate", "score") or a
+    tail of it. `training` and `evaluation` are None where the run has no such part. `results` is the run's
+    results.json (schema: results/v1). `comparisons` is keyed by the other run's name. Times are ISO 8601, UTC.
+    """
+
+    name: str
+    experiment: str
+    variant: str
+    digests: Digests
+    attempt: int
+    steps: tuple[str, ...]
+    training: Status | None
+    evaluation: Status | None
+    spec: Document = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    job: str | None = None
+    progress: Progress | None = None
+    results: Mapping[str, Any] | None = None
+    failure: Failure | None = None
+    comparisons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    claimed_at: str = ""
+    started_at: str = ""
+    ended_at: str = ""
+
+    @property
+    def live(self) -> bool:
+        return any(status is not None and status.live for status in (self.training, self.evaluation))
+
+    @property
+    def title(self) -> str:
+        return f"{self.experiment}/{self.variant}" if self.variant else self.experiment
