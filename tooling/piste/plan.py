@@ -1,0 +1,220 @@
+"""The heart: desired minus observed. `plan` decides what to do about each variant and says why; nothing happens."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from piste.changes import Change, changes
+from piste.experiment import Variant
+from piste.run import Run, Status
+
+
+class Verb(StrEnum):
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    WAIT = "wait"
+    KEEP = "keep"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True)
+class Action:
+    """What to do about one variant.
+
+    `steps` is what a submitted job would do. `run` names the run that the reason speaks of: the one to wait for, to
+    keep, that failed, or whose checkpoint or predictions an evaluation uses. `attempt` numbers the next claim.
+    """
+
+    variant: Variant
+    verb: Verb
+    reason: str
+    steps: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    run: Run | None = None
+    attempt: int = 1
+
+    @property
+    def submits(self) -> bool:
+        return self.verb in (Verb.TRAIN, Verb.EVALUATE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    actions: tuple[Action, ...]
+    orphans: tuple[Run, ...] = ()
+
+    @property
+    def submissions(self) -> tuple[Action, ...]:
+        return tuple(action for action in self.actions if action.submits)
+
+    def count(self, verb: Verb) -> int:
+        return sum(action.verb is verb for action in self.actions)
+
+
+TRAIN, GENERATE, SCORE = ("train", "generate", "score"), ("generate", "score"), ("score",)
+
+
+def plan(desired: Sequence[Variant], observed: Iterable[Run], retry: Collection[str] = ()) -> Plan:
+    """One action per variant, in the order of `desired`.
+
+    `retry` names experiments (or experiment/variant) whose failed runs may be tried again.
+    """
+    runs = sorted(observed, key=lambda run: (run.claimed_at, run.name))
+    actions: list[Action] = []
+    for variant in desired:
+        action = _decide(variant, runs, variant.experiment in retry or variant.title in retry)
+        actions.append(_after_earlier(action, actions))
+    return Plan(tuple(actions), orphans(desired, runs))
+
+
+def orphans(desired: Iterable[Variant], observed: Iterable[Run]) -> tuple[Run, ...]:
+    """Runs that nothing in git asks for any more. A run tried from somebody's branch is not one."""
+    asked = {variant.digests.training for variant in desired}
+    return tuple(run for run in observed if run.digests.training not in asked and not run.provenance.get("tried"))
+
+
+def _decide(variant: Variant, runs: Sequence[Run], retry: bool) -> Action:
+    same = [run for run in runs if run.digests.training == variant.digests.training]
+    trained = [run for run in same if run.training is Status.DONE]
+    if variant.trains and not trained:
+        return _training(variant, same, runs, retry)
+    return _evaluation(variant, same, trained, runs, retry)
+
+
+def _training(variant: Variant, same: Sequence[Run], runs: Sequence[Run], retry: bool) -> Action:
+    tries = [run for run in same if run.training is not None]
+    for run in tries:
+        if run.live:
+            return Action(variant, Verb.WAIT, _in_progress(run, "training"), run=run)
+    if tries and not _again(variant, tries, retry):
+        return Action(variant, Verb.BLOCKED, _ended_badly(variant, tries[-1], tries[-1].training), run=tries[-1])
+    differences, reason = _since(variant, runs, {"train"}) if not tries else ((), _another_try(tries[-1]))
+    return Action(variant, Verb.TRAIN, reason, TRAIN, differences, attempt=_next_attempt(tries))
+
+
+def _evaluation(
+    variant: Variant, same: Sequence[Run], trained: Sequence[Run], runs: Sequence[Run], retry: bool
+) -> Action:
+    tries = [run for run in same if run.digests.suite == variant.digests.suite and run.evaluation is not None]
+    for run in tries:
+        if run.evaluation is Status.DONE:
+            origin = trained[0] if trained else run
+            return Action(variant, Verb.KEEP, _done(variant, origin), changes=_prose(variant, run), run=run)
+    for run in tries:
+        if run.live:
+            return Action(variant, Verb.WAIT, _in_progress(run, "evaluation"), run=run)
+    if tries and not _again(variant, tries, retry):
+        return Action(variant, Verb.BLOCKED, _ended_badly(variant, tries[-1], tries[-1].evaluation), run=tries[-1])
+    return _evaluate(variant, same, trained, runs, tries)
+
+
+def _evaluate(
+    variant: Variant, same: Sequence[Run], trained: Sequence[Run], runs: Sequence[Run], tries: Sequence[Run]
+) -> Action:
+    generated = [
+        run
+        for run in same
+        if "generate" in run.steps
+        and run.evaluation is Status.DONE
+        and run.digests.generation == variant.digests.generation
+    ]
+    source = generated[-1] if generated else trained[0] if trained else None
+    if tries:
+        differences, reason = (), _another_try(tries[-1])
+    else:
+        differences, reason = _since(variant, same or runs, {"generate", "score"})
+        if reason == "new" and source is not None:
+            reason = f"trained by {_who(source)}"
+    evaluations = [run for run in same if run.training is None and run.digests.suite == variant.digests.suite]
+    steps = SCORE if generated else GENERATE
+    return Action(variant, Verb.EVALUATE, reason, steps, differences, source, _next_attempt(evaluations))
+
+
+def _after_earlier(action: Action, earlier: Sequence[Action]) -> Action:
+    """Two variants may ask for the same training: the first gets it, the second waits and then evaluates."""
+    if not action.submits:
+        return action
+    for other in earlier:
+        if other.submits and _same_work(action, other):
+            return Action(action.variant, Verb.WAIT, f"the same {action.verb} as {other.variant.title} in this plan")
+    return action
+
+
+def _same_work(action: Action, other: Action) -> bool:
+    mine, theirs = action.variant.digests, other.variant.digests
+    if mine.training != theirs.training:
+        return False
+    return action.verb is Verb.TRAIN or mine.suite == theirs.suite
+
+
+def _again(variant: Variant, tries: Sequence[Run], retry: bool) -> bool:
+    """A lost claim was nobody's fault and cost nothing; a platform failure is retried as often as compute allows."""
+    last = tries[-1]
+    if retry or last.job is None and Status.LOST in (last.training, last.evaluation):
+        return True
+    platform = [run for run in tries if run.failure is not None and run.failure.kind == "platform"]
+    retries = variant.spec["experiment"].get("compute", {}).get("retries", 1)
+    return bool(platform) and platform[-1] is last and len(platform) <= retries
+
+
+def _next_attempt(tries: Sequence[Run]) -> int:
+    return max((run.attempt for run in tries), default=0) + 1
+
+
+def _since(variant: Variant, runs: Sequence[Run], rules: Collection[str]) -> tuple[tuple[Change, ...], str]:
+    """Why it is asked for: the changes since the latest run of the same name, or that there is none."""
+    of_experiment = [run for run in runs if run.experiment == variant.experiment]
+    earlier = [run for run in of_experiment if run.variant == variant.name]
+    if not earlier:
+        return (), "new variant" if of_experiment else "new"
+    differences = changes(earlier[-1].spec, variant.spec)
+    causes = [change for change in differences if change.rule in rules]
+    if not causes:
+        return differences, f"no finished run of it; the latest, {earlier[-1].name}, did not get that far"
+    more = f" and {len(causes) - 2} more" if len(causes) > 2 else ""
+    return differences, "; ".join(_arrow(change) for change in causes[:2]) + more
+
+
+def _arrow(change: Change) -> str:
+    return f"{change.path} {shown(change.old)} → {shown(change.new)}"
+
+
+def shown(value: object, limit: int = 40) -> str:
+    """A value in a sentence: absent as –, long text cut in the middle, never more than one line."""
+    text = "–" if value is None else " ".join(str(value).split()) or '""'
+    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[-limit // 2 + 1 :]}"
+
+
+def _prose(variant: Variant, run: Run) -> tuple[Change, ...]:
+    return changes(run.spec, variant.spec) if run.spec else ()
+
+
+def _done(variant: Variant, origin: Run) -> str:
+    verb = "trained" if variant.trains else "evaluated"
+    other = "" if origin.title == variant.title else f" as {origin.title}"
+    return f"{verb} by {_who(origin)}{other}"
+
+
+def _who(run: Run) -> str:
+    actor = run.provenance.get("actor") or "somebody"
+    branch = run.provenance.get("branch")
+    commit = str(run.provenance.get("commit") or "")[:7]
+    place = " ".join(filter(None, (f"on {branch}" if branch else "", f"({commit})" if commit else "")))
+    return f"{actor} {place}".strip()
+
+
+def _in_progress(run: Run, what: str) -> str:
+    if run.progress is not None and run.progress.steps:
+        return f"{what} by {_who(run)}: {run.progress.phase} {run.progress.step} of {run.progress.steps}"
+    return f"{what} by {_who(run)}"
+
+
+def _ended_badly(variant: Variant, run: Run, status: Status | None) -> str:
+    why = f" ({run.failure.kind}: {run.failure.message or run.failure.type})" if run.failure else ""
+    return f"{status}{why}; change it, or piste apply --retry {variant.title}"
+
+
+def _another_try(run: Run) -> str:
+    return f"another try after {run.name} was {run.training if run.training is not Status.DONE else run.evaluation}"

@@ -1,0 +1,242 @@
+"""The account: a handful of verbs in our words. The only module that imports snowflake."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from piste.errors import SnowflakeRefused
+from piste.observed import CLAIM, Event, Job, Observation, Stage
+from piste.payload import Payload
+from piste.settings import Environment
+
+from snowflake.connector.errors import Error as ConnectorError
+from snowflake.ml import jobs
+from snowflake.snowpark import Row, Session
+from snowflake.snowpark.exceptions import SnowparkClientException, SnowparkSQLException
+
+EXISTS, MISSING = 2002, 2003
+"""Error numbers: an object of that name exists already; it does not exist, or this role may not see it."""
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS LEDGER (RUN VARCHAR, AT TIMESTAMP_LTZ, EVENT VARCHAR, BODY VARIANT)",
+    "CREATE TABLE IF NOT EXISTS PREDICTIONS"
+    " (RUN VARCHAR, SAMPLE VARCHAR, PREDICTION VARCHAR, TOKENS NUMBER, SECONDS FLOAT)",
+    "CREATE TABLE IF NOT EXISTS SAMPLE_SCORES (RUN VARCHAR, SAMPLE VARCHAR, SCORE VARCHAR, FIELD VARCHAR, VALUE FLOAT)",
+    "CREATE VIEW IF NOT EXISTS LEDGER_LATEST AS SELECT RUN, AT, EVENT, BODY FROM LEDGER QUALIFY ROW_NUMBER() OVER"
+    " (PARTITION BY RUN, EVENT, BODY:other::VARCHAR ORDER BY AT DESC) = 1",
+)
+"""The environment's own objects. `BODY:other` keeps one comparison per other run; it is NULL in all other events."""
+
+OBSERVE = (
+    "SELECT RUN, AT, EVENT, BODY FROM LEDGER_LATEST",
+    r"SHOW STAGES LIKE 'RUN\\_%' IN SCHEMA {schema}",
+    r"SHOW JOB SERVICES LIKE 'RUN\\_%' IN SCHEMA {schema}",
+)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A compute pool. `family` is its instance family; `state` Snowflake's word."""
+
+    name: str
+    family: str
+    nodes: int
+    state: str
+
+
+@contextlib.contextmanager
+def connect(environment: Environment, connection: str | None = None) -> Iterator[Account]:
+    """Open an account by a connection of connections.toml.
+
+    Raises:
+        SnowflakeRefused: no such connection, login refused, or a statement failed within the block.
+    """
+    logging.getLogger("snowflake.snowpark").setLevel(logging.ERROR)
+    name = connection or environment.connection or os.environ.get("SNOWFLAKE_DEFAULT_CONNECTION_NAME") or "default"
+    wanted = {key: getattr(environment, key) for key in ("role", "warehouse", "database", "schema")}
+    options: dict[str, Any] = {key: value for key, value in wanted.items() if value}
+    with _refusals(f"The connection {name!r} could not be used."):
+        session = Session.builder.configs({"connection_name": name, "network_timeout": 300, **options}).create()
+    try:
+        with _refusals("Snowflake refused a statement."):
+            yield Account(session, environment)
+    finally:
+        session.close()
+
+
+@contextlib.contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (SnowparkSQLException, SnowparkClientException, ConnectorError) as error:
+        raise SnowflakeRefused(f"{what}\n  {_sentence(error)}", _hint(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(getattr(error, "message", None) or error).split())[:300]
+
+
+def _hint(error: Exception) -> str:
+    text = str(error)
+    if "Invalid connection_name" in text or "connections.toml" in text:
+        return "Name a connection of connections.toml with --connection, or in [tool.piste.environments]."
+    return "Run `piste doctor`: it says which objects and privileges are missing."
+
+
+class Account:
+    """One environment of one Snowflake account, for as long as its session is open."""
+
+    def __init__(self, session: Session, environment: Environment) -> None:
+        self._session = session
+        self.environment = environment
+        self._schema = f"{environment.database}.{environment.schema}"
+
+    def prepare(self) -> None:
+        """Create the ledger and the tables of predictions and scores where they are missing."""
+        for statement in TABLES:
+            self._sql(statement)
+
+    def observe(self) -> Observation:
+        """All that is known of all runs: three statements, however many there are."""
+        ledger, stages, services = OBSERVE
+        return Observation(
+            events=[_event(row) for row in self._unless_missing(ledger)],
+            stages=[
+                Stage(row["name"], row["comment"] or "", _iso(row["created_on"]))
+                for row in self._unless_missing(stages.format(schema=self._schema))
+            ],
+            jobs=[
+                Job(row["name"], row["status"])
+                for row in self._unless_missing(services.format(schema=self._schema))
+                if CLAIM.match(row["name"])
+            ],
+            at=datetime.now(UTC).isoformat(),
+        )
+
+    def claim(self, name: str, comment: Mapping[str, Any]) -> str | None:
+        """Create the run's stage. None if it is ours now, else who has it.
+
+        Exactly one creator wins. The client repeats a request whose reply was lost, so that the winner may hear that
+        the stage exists already: the nonce in the comment tells.
+        """
+        nonce = uuid.uuid4().hex
+        text = _literal(json.dumps({**comment, "nonce": nonce}, sort_keys=True))
+        try:
+            self._sql(f"CREATE STAGE {name} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE') COMMENT = {text}")
+        except SnowparkSQLException as error:
+            if error.sql_error_code != EXISTS:
+                raise
+            owner = self._comment(name)
+            return None if owner.get("nonce") == nonce else str(owner.get("actor") or "somebody else")
+        return None
+
+    def record(self, run: str, event: str, body: Mapping[str, Any]) -> None:
+        """Append one row to the ledger."""
+        text = json.dumps(body, sort_keys=True, ensure_ascii=False)
+        self._sql("INSERT INTO LEDGER SELECT ?, CURRENT_TIMESTAMP(), ?, PARSE_JSON(?)", [run, event, text])
+
+    def pool(self, name: str) -> Pool | None:
+        rows = [row for row in self._sql(f"SHOW COMPUTE POOLS LIKE {_literal(name)}") if row["name"] == name.upper()]
+        if not rows:
+            return None
+        row = rows[0]
+        return Pool(row["name"], row["instance_family"], int(row["max_nodes"]), row["state"])
+
+    def submit(self, payload: Payload, pool: str, nodes: int, image: str | None, comment: str) -> str:
+        """Upload the payload into the claim's stage and start its job; returns the job's name."""
+        with tempfile.TemporaryDirectory() as directory:
+            for path, content in payload.files.items():
+                file = Path(directory, path)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+            job = jobs.submit_directory(
+                directory,
+                pool,
+                entrypoint="main.py",
+                stage_name=payload.claim,
+                target_instances=nodes,
+                external_access_integrations=list(self.environment.external_access) or None,
+                session=self._session,
+                name=payload.job_name,
+                comment=comment,
+                **({"runtime_environment": image} if image else {}),
+            )
+        return str(job.name)
+
+    def read(self, run: str, path: str) -> bytes | None:
+        """A file of a run's stage, whole; None if it isn't there."""
+        location = f"@{self._schema}.{run}/{path}"
+        if not self._unless_missing(f"LIST {location}"):
+            return None
+        with self._session.file.get_stream(location) as stream:
+            return bytes(stream.read())
+
+    def logs(self, job: str) -> str:
+        """The log of a job's head node, the client's own lines left out; "" once Snowflake has dropped it."""
+        try:
+            return str(jobs.get_job(f"{self._schema}.{job}", session=self._session).get_logs())
+        except (SnowparkSQLException, RuntimeError, ValueError):
+            return ""
+
+    def cancel(self, job: str) -> None:
+        jobs.get_job(f"{self._schema}.{job}", session=self._session).cancel()
+
+    def sample_scores(self, run: str, other: str) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
+        """By score, the values of two runs by sample: numbers only, no text leaves Snowflake."""
+        rows = self._sql(
+            "SELECT RUN, SCORE, SAMPLE, VALUE FROM SAMPLE_SCORES WHERE FIELD = '' AND RUN IN (?, ?)", [run, other]
+        )
+        found: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
+        for row in rows:
+            pair = found.setdefault(row["SCORE"], ({}, {}))
+            pair[0 if row["RUN"] == run else 1][row["SAMPLE"]] = float(row["VALUE"])
+        return found
+
+    def ask(self, statement: str) -> list[dict[str, Any]] | None:
+        """The rows of a question that `doctor` puts, as plain data; None if it may not be asked or finds nothing."""
+        try:
+            return [row.as_dict() for row in self._sql(statement)]
+        except (SnowparkSQLException, SnowparkClientException, ConnectorError):
+            return None
+
+    def _comment(self, stage: str) -> dict[str, Any]:
+        pattern = _literal(stage.replace("_", r"\_"))
+        rows = self._sql(f"SHOW STAGES LIKE {pattern} IN SCHEMA {self._schema}")
+        try:
+            return dict(json.loads(rows[0]["comment"]))
+        except (IndexError, ValueError, TypeError):
+            return {}
+
+    def _sql(self, statement: str, values: Sequence[Any] | None = None) -> list[Row]:
+        return list(self._session.sql(statement, params=values).collect())
+
+    def _unless_missing(self, statement: str) -> list[Row]:
+        try:
+            return self._sql(statement)
+        except SnowparkSQLException as error:
+            if error.sql_error_code == MISSING:
+                return []
+            raise
+
+
+def _event(row: Row) -> Event:
+    return Event(row["RUN"], _iso(row["AT"]), row["EVENT"], json.loads(row["BODY"]))
+
+
+def _iso(moment: datetime | str) -> str:
+    at = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment))
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
