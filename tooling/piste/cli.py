@@ -37,7 +37,9 @@ names = click.argument("names", nargs=-1, metavar="[NAME]...")
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="piste")
-@click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=".", help="The repository.")
+@click.option(
+    "--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=".", help="The repository."
+)
 @click.option("--environment", metavar="NAME", help="One of [tool.piste.environments]; default: the settings'.")
 @click.option("--connection", metavar="NAME", help="One of Snowflake's connections.toml; default: the environment's.")
 @click.pass_context
@@ -52,7 +54,7 @@ def main(context: click.Context, root: Path, environment: str | None, connection
 
 
 def command(function: Callable[..., int | None]) -> Callable[..., None]:
-    """Exit with what the command returns; what piste knows to say about a failure goes to stderr, without a traceback."""
+    """Exit with what the command returns; a failure that piste can explain goes to stderr without a traceback."""
 
     @wraps(function)
     def wrapped(*arguments: Any, **options: Any) -> None:
@@ -81,7 +83,7 @@ def shown_as(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 def _account(at: Place, desired: Desired) -> Iterator[Account]:
     from piste.snowflake import connect
 
-    with connect(desired.settings.environment_named(at.environment), at.connection) as account:
+    with connect(desired.settings.chosen(at.environment or ""), at.connection) as account:
         yield account
 
 

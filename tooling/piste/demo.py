@@ -26,12 +26,23 @@ def demo(root: Path, directory: Path, say: Say) -> int:
     """Plan, apply, collect and commit below `directory`; 0 if all of it went well."""
     directory.mkdir(parents=True, exist_ok=True)
     clone = _clone(root, directory / "repository", say)
-    environment = settings.read(clone).environment_named(None)
+    environment = settings.read(clone).chosen()
     started = time.monotonic()
     with _snowglobe(directory / "snowglobe", environment, say) as connection:
         shell = _Shell(clone, _surroundings(directory, connection), say)
-        shell.run("python", "-m", "showcase", "--connection", CONNECTION, "--database", environment.database,
-                  "--schema", environment.schema, "--model-cache", str((directory / "models").resolve()))
+        shell.run(
+            "python",
+            "-m",
+            "showcase",
+            "--connection",
+            CONNECTION,
+            "--database",
+            environment.database,
+            "--schema",
+            environment.schema,
+            "--model-cache",
+            str((directory / "models").resolve()),
+        )
         shell.run("piste", "--connection", CONNECTION, "apply", "--wait")
         shell.run("piste", "--connection", CONNECTION, "collect")
         shell.run("piste", "--connection", CONNECTION, "status")
@@ -49,7 +60,9 @@ def _clone(root: Path, clone: Path, say: Say) -> Path:
     if not clone.exists():
         say(f"$ git clone {shlex.quote(str(root))} {_shortest(clone)}")
         if git(Path(), "clone", "--quiet", str(root.resolve()), str(clone)) is None:
-            raise PisteError(f"{root} can't be cloned.", "The demo works on a git repository; run it in a clone of piste.")
+            raise PisteError(
+                f"{root} can't be cloned.", "The demo works on a git repository; run it in a clone of piste."
+            )
     elif git(clone, "pull", "--quiet", "--rebase", "-X", "theirs") is None:
         git(clone, "rebase", "--abort")
         say(f"{_shortest(clone)} could not be brought up to date; going on with what it has")
@@ -97,7 +110,9 @@ class _Shell:
         self._say("\n$ " + shlex.join(command))
         code = subprocess.run(command, cwd=self._directory, env=self._environment, check=False).returncode
         if code:
-            raise PisteError(f"`{shlex.join(command)}` ended with {code}.", f"The demo's state is in {self._directory.parent}.")
+            raise PisteError(
+                f"`{shlex.join(command)}` ended with {code}.", f"The demo's state is in {self._directory.parent}."
+            )
 
 
 def _commit(clone: Path, say: Say) -> None:

@@ -102,14 +102,17 @@ def _inputs(experiments: Iterable[Experiment]) -> set[str]:
 def _input(ask: Ask, location: str, schema: str) -> Finding:
     stage = location[1:].partition("/")[0]
     full = stage if "." in stage else f"{schema}.{stage}"
-    found = ask(f"LIST @{full}{location[1 + len(stage):]}")
+    found = ask(f"LIST @{full}{location[1 + len(stage) :]}")
     sql = f"CREATE STAGE IF NOT EXISTS {full} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE');\n-- then upload the files with PUT"
     return Finding(f"files at {location}", bool(found), f"{len(found)} files" if found else "", sql)
 
 
 def text(findings: Iterable[Finding]) -> str:
     found = list(findings)
-    lines = [f"{'ok     ' if one.well else 'MISSING'}  {one.what}{f'  ({one.detail})' if one.detail else ''}" for one in found]
+    lines = [
+        f"{'ok     ' if one.well else 'MISSING'}  {one.what}{f'  ({one.detail})' if one.detail else ''}"
+        for one in found
+    ]
     missing = sql(found)
     return "\n".join(lines) + "\n" + (f"\nThis makes what is missing:\n\n{missing}" if missing else "\nall well\n")
 

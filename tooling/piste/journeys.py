@@ -16,7 +16,7 @@ from piste.payload import payload
 from piste.plan import Action, Plan, plan
 from piste.repository import Repository
 from piste.run import Run
-from piste.settings import Settings
+from piste.settings import Environment, Runtime, Settings
 from piste.variants import all_variants
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ class Desired:
         known = {v.experiment for v in self.variants} | {v.title for v in self.variants}
         for name in names:
             if name not in known:
-                raise PisteError(f"There is no experiment {name!r}.", f"There are: {', '.join(sorted(known)) or 'none'}.")
+                raise PisteError(
+                    f"There is no experiment {name!r}.", f"There are: {', '.join(sorted(known)) or 'none'}."
+                )
         return chosen
 
 
@@ -77,9 +79,7 @@ def plan_offline(desired: Desired, names: Collection[str] = ()) -> Plan:
     return plan(desired.only(names), offline_runs(desired.reports)[0])
 
 
-def plan_live(
-    desired: Desired, account: Account, names: Collection[str] = (), retry: Collection[str] = ()
-) -> Plan:
+def plan_live(desired: Desired, account: Account, names: Collection[str] = (), retry: Collection[str] = ()) -> Plan:
     return plan(desired.only(names), observed.runs(account.observe()), retry)
 
 
@@ -96,8 +96,8 @@ def apply(desired: Desired, account: Account, due: Plan, tried: bool = False) ->
 def _submit(desired: Desired, account: Account, action: Action, origin: Mapping[str, Any]) -> Submission:
     variant, spec, environment = action.variant, action.variant.spec, account.environment
     compute, train = spec["experiment"].get("compute", {}), spec["experiment"]["train"]
-    runtime = desired.settings.runtime_of(train.get("runtime"))
-    pool_name = environment.pool_of(compute.get("pool"))
+    runtime = _runtime(desired.settings, train.get("runtime", ""))
+    pool_name = _pool(environment, compute.get("pool", ""))
     pool = account.pool(pool_name)
     if pool is None:
         raise PisteError(
@@ -123,6 +123,29 @@ def _submit(desired: Desired, account: Account, action: Action, origin: Mapping[
     job = account.submit(made, pool.name, nodes, runtime.image, f"piste {variant.title} {made.claim}")
     account.record(made.claim, "submitted", {"job": job, "pool": pool.name, "family": pool.family, "nodes": nodes})
     return Submission(action, made.claim, job=job)
+
+
+def _runtime(settings: Settings, name: str) -> Runtime:
+    """The runtime of that name; a baseline names none and gets the settings' own."""
+    wanted = name or settings.runtime
+    if wanted in settings.runtimes:
+        return settings.runtimes[wanted]
+    raise PisteError(
+        f"There is no runtime {wanted!r}." if wanted else "No runtime evaluates baselines.",
+        'Add it to [tool.piste.runtimes] in pyproject.toml; runtime = "…" in [tool.piste] is for baselines.',
+    )
+
+
+def _pool(environment: Environment, alias: str) -> str:
+    """The compute pool behind an alias; without one, the environment's only pool."""
+    if not alias and len(environment.pools) == 1:
+        return next(iter(environment.pools.values()))
+    if alias in environment.pools:
+        return environment.pools[alias]
+    raise PisteError(
+        f"The environment {environment.name} has no pool {alias!r}." if alias else "No pool is chosen.",
+        f"It has: {', '.join(environment.pools) or 'none'}. See [tool.piste.environments.{environment.name}].",
+    )
 
 
 @dataclass(frozen=True)
@@ -195,7 +218,6 @@ def logs(desired: Desired, account: Account, name: str) -> str:
 def age(since: str, now: str) -> float:
     """Seconds between two ISO 8601 times."""
     return (datetime.fromisoformat(now) - datetime.fromisoformat(since)).total_seconds()
-
 
 
 def live(account: Account) -> tuple[Run, ...]:

@@ -115,8 +115,11 @@ def _tracking_name(variant: Variant) -> str:
 
 def _parameters(variant: Variant) -> dict[str, str]:
     spec = variant.spec
-    found = {f"train.{key}": str(spec["experiment"]["train"][key]) for key in ("runtime", "gpus", "nodes")
-             if key in spec["experiment"]["train"]}
+    found = {
+        f"train.{key}": str(spec["experiment"]["train"][key])
+        for key in ("runtime", "gpus", "nodes")
+        if key in spec["experiment"]["train"]
+    }
     found |= {f"recipe.{path}": str(value) for path, value in _scalars(spec["recipe"] or {}, "")}
     return found | {"suite": spec["experiment"]["evaluate"]["suite"]}
 
@@ -127,8 +130,12 @@ _NOT_TRACKED = ("sql", "messages")
 
 def _scalars(value: Any, path: str) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping):
-        return [pair for key, child in value.items() if key not in _NOT_TRACKED
-                for pair in _scalars(child, f"{path}.{key}" if path else str(key))]
+        return [
+            pair
+            for key, child in value.items()
+            if key not in _NOT_TRACKED
+            for pair in _scalars(child, f"{path}.{key}" if path else str(key))
+        ]
     if isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
         return [pair for index, child in enumerate(value) for pair in _scalars(child, f"{path}.{index}")]
     return [(path, value)]

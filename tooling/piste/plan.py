@@ -152,7 +152,7 @@ def _same_work(action: Action, other: Action) -> bool:
 def _again(variant: Variant, tries: Sequence[Run], retry: bool) -> bool:
     """A lost claim was nobody's fault and cost nothing; a platform failure is retried as often as compute allows."""
     last = tries[-1]
-    if retry or last.job is None and Status.LOST in (last.training, last.evaluation):
+    if retry or (last.job is None and Status.LOST in (last.training, last.evaluation)):
         return True
     platform = [run for run in tries if run.failure is not None and run.failure.kind == "platform"]
     retries = variant.spec["experiment"].get("compute", {}).get("retries", 1)

@@ -14,15 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from piste.errors import SnowflakeRefused
-from piste.observed import CLAIM, Event, Job, Observation, Stage
-from piste.payload import Payload
-from piste.settings import Environment
-
 from snowflake.connector.errors import Error as ConnectorError
 from snowflake.ml import jobs
 from snowflake.snowpark import Row, Session
 from snowflake.snowpark.exceptions import SnowparkClientException, SnowparkSQLException
+
+from piste.errors import SnowflakeRefused
+from piste.observed import CLAIM, Event, Job, Observation, Stage
+from piste.payload import Payload
+from piste.settings import Environment
 
 EXISTS, MISSING = 2002, 2003
 """Error numbers: an object of that name exists already; it does not exist, or this role may not see it."""

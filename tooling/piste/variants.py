@@ -14,9 +14,7 @@ _NOT_OF_A_VARIANT = ("recipe", "files", "matrix", "seeds")
 
 
 def variants(experiment: Experiment) -> tuple[Variant, ...]:
-    return tuple(
-        _variant(experiment, name, settings, recipe) for name, settings, recipe in expand(experiment)
-    )
+    return tuple(_variant(experiment, name, settings, recipe) for name, settings, recipe in expand(experiment))
 
 
 def all_variants(experiments: Iterable[Experiment]) -> tuple[Variant, ...]:

@@ -30,7 +30,9 @@ def pins(roots: Iterable[str]) -> list[str]:
         except PackageNotFoundError:
             continue
         found[name] = Version(package.version).public
-        open_requirements += [needed for needed in map(Requirement, package.requires or ()) if _applies(needed, requirement)]
+        open_requirements += [
+            needed for needed in map(Requirement, package.requires or ()) if _applies(needed, requirement)
+        ]
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 
