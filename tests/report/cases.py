@@ -1,0 +1,250 @@
+"""Repositories with runs, as a report would find them. The numbers are made up; the shapes are those of real runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from piste.experiment import Digests, Experiment, Suite, Variant
+from piste.report import render
+from piste.run import Failure, Run, Status
+from piste.variants import all_variants
+
+CREDITS = {"CPU_X64_S": 0.11}
+URL = "https://github.com/example/training"
+FIELDS = ("S.complaint", "S.duration", "O.temperature", "A.diagnosis", "P.medication")
+SUITE: dict[str, Any] = {
+    "schema": "suite/v1",
+    "title": "SOAP notes as JSON",
+    "data": {"sql": "SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = 'test'", "key": "ID"},
+    "prompt": {"system": "Write the note as JSON.", "user": "{DIALOGUE}"},
+    "generate": {"max_new_tokens": 160, "temperature": 0, "batch_size": 10},
+    "reference": "{NOTE}",
+    "scores": [{"name": "json_valid"}, {"name": "json_fields", "fields": list(FIELDS)}, {"name": "rouge_l"}],
+    "primary": "json_fields",
+}
+RECIPE: dict[str, Any] = {
+    "type": "sft",
+    "model": {"name_or_path": "./inputs/base-model", "peft_config": {"peft_type": "LORA", "r": 16}},
+    "data": {"sources": [{"type": "snowflake_messages", "table_name": "SOAP_NOTES", "key": "ID"}]},
+    "optimizer": {"learning_rate": 0.001},
+    "epochs": 1,
+}
+ENVIRONMENT = {
+    "python": "3.11.7",
+    "platform": "Linux-6.1-x86_64",
+    "cuda": None,
+    "gpu": [],
+    "cpus": 2,
+    "packages": {
+        "torch": "2.13.0+cpu",
+        "transformers": "5.1.0",
+        "peft": "0.19.0",
+        "deepspeed": "0.19.2",
+        "arctic_training": "0.8.0",
+        "snowflake-ml-python": "2.6.0",
+        "some-other-package": "1.0",
+    },
+}
+PROVENANCE = {
+    "actor": "@ana",
+    "commit": "3f2c9d1aa0b4c8f6e1d2a3b4c5d6e7f809182736",
+    "branch": "main",
+    "dirty": False,
+    "pool": "PISTE_CPU",
+    "family": "CPU_X64_S",
+    "runtime": "cpu-2026.11",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    experiments: Sequence[Experiment]
+    runs: Sequence[Run]
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        return all_variants(self.experiments)
+
+    def render(self) -> dict[str, bytes]:
+        return render(self.experiments, self.variants, self.runs, CREDITS, URL)
+
+
+def experiment(name: str, train: Mapping[str, Any] | None = None, **document: Any) -> Experiment:
+    """A LoRA experiment, or with `train={}` its baseline."""
+    base: dict[str, Any] = {"inputs": {"base-model": "@MODELS/smollm2-135m-instruct"}}
+    trains = train is None or train
+    full = base | {"recipe": "recipe.yaml", "runtime": "cpu-2026.11", "gpus": 1, "nodes": 1} if trains else base
+    made = {
+        "schema": "experiment/v1",
+        "title": f"SOAP notes, {name}",
+        "question": "Does LoRA teach a small model the note format and the facts?",
+        "owner": "@ana",
+        "train": full | dict(train or {}),
+        "evaluate": {"suite": "soap-notes"},
+        "compute": {"pool": "cpu", "timeout": "2h"},
+    }
+    recipe = copy.deepcopy(RECIPE) if trains else None
+    return Experiment(name, made | document, recipe, Suite("soap-notes", copy.deepcopy(SUITE)))
+
+
+def scores(quality: float, n: int = 50) -> dict[str, Any]:
+    per_field = {field: min(1.0, round(quality * (1.02 - 0.01 * place), 6)) for place, field in enumerate(FIELDS)}
+    return {
+        "json_valid": {"mean": 1.0 if quality else 0.02, "n": n},
+        "json_fields": {"mean": quality, "n": n, "per_field": per_field},
+        "rouge_l": {"mean": round(0.08 + 0.9 * quality, 6), "n": n},
+    }
+
+
+def training(steps: int = 20, final: float = 0.1) -> dict[str, Any]:
+    loss = [[step, final + 2.3 * 0.8**step + 0.013 * (step % 3)] for step in range(1, steps + 1)]
+    return {
+        "status": "done",
+        "steps": steps,
+        "loss": loss,
+        "eval_loss": [[steps // 2, 0.61234567], [steps, final + 0.05]],
+        "seconds": 164.2,
+        "tokens_per_second": 192.0,
+        "tokens": 31526,
+        "final_line": True,
+        "checkpoint": {"kind": "adapter", "bytes": 9_000_000, "files": 4},
+    }
+
+
+def run(of: Variant, quality: float | None = 0.964, **changes: Any) -> Run:
+    """A run that did everything; `quality` None stands for one without scores."""
+    evaluation = {"status": "done", "samples": 50, "generated": True, "seconds": 46.04, "tokens": 5000}
+    evaluated = None if quality is None else evaluation | {"scores": scores(quality)}
+    name = f"RUN_{of.digests.training[:12].upper()}_1"
+    made = Run(
+        name=name,
+        experiment=of.experiment,
+        variant=of.name,
+        digests=of.digests,
+        attempt=1,
+        steps=("train", "generate", "score") if of.trains else ("generate", "score"),
+        training=Status.DONE if of.trains else None,
+        evaluation=Status.DONE,
+        spec=of.spec,
+        provenance=PROVENANCE,
+        job=f"{name}_{of.experiment.upper().replace('-', '_')}_A1B2C3",
+        results={
+            "schema": "results/v1",
+            "run": name,
+            "training": training() if of.trains else None,
+            "evaluation": evaluated,
+            "environment": ENVIRONMENT,
+            "failure": None,
+        },
+        claimed_at="2026-11-20T10:00:00.000+00:00",
+        started_at="2026-11-20T10:01:00.000+00:00",
+        ended_at="2026-11-20T10:05:40.500+00:00",
+    )
+    return replace(made, **changes)
+
+
+def evaluation_only(of: Variant, quality: float | None, **changes: Any) -> Run:
+    name = f"RUN_{of.digests.training[:12].upper()}_{of.digests.suite[:12].upper()}_1"
+    made = run(of, quality, name=name, training=None, steps=("generate", "score"))
+    results = {**(made.results or {}), "training": None}
+    later = {"started_at": "2026-11-21T09:00:00.000+00:00", "ended_at": "2026-11-21T09:00:50.000+00:00"}
+    return replace(made, **({"results": results} | later | changes))
+
+
+def compared(this: Run, other: Run) -> Run:
+    """With a comparison as `collect` records it; its interval is made up, of a plausible width."""
+    mine, theirs = this.results["evaluation"]["scores"], other.results["evaluation"]["scores"]  # type: ignore[index]
+    body = {
+        "experiment": other.experiment,
+        "variant": other.variant,
+        "run": other.name,
+        "scores": {name: _difference(mine[name]["mean"], theirs[name]["mean"]) for name in mine},
+    }
+    return replace(this, comparisons={**this.comparisons, other.name: body})
+
+
+def _difference(a: float, b: float) -> dict[str, Any]:
+    if (a, b) == (1.0, 0.02):
+        spread = {"low": None, "high": None, "method": "no interval: all 50 differences are equal"}
+    else:
+        method = "paired bootstrap (BCa, 10,000 resamples)"
+        spread = {"low": a - b - 0.0212345678, "high": a - b + 0.0198765432, "method": method}
+    return {"mean_a": a, "mean_b": b, "difference": a - b, "n": 50, **spread}
+
+
+def other_suite(digests: Digests) -> Digests:
+    return replace(digests, suite="e" * 64, scoring="d" * 64)
+
+
+def pair() -> Case:
+    """LoRA against the base model: the report that the demo ends with."""
+    base = experiment("soap-smollm2-base", {}, question="What does the model know of it without training?")
+    lora = experiment("soap-smollm2-lora", compare="soap-smollm2-base", conclusion="LoRA learns both | the format first.")
+    of_base, of_lora = all_variants([base, lora])
+    ran_base = run(of_base, 0.0)
+    return Case([base, lora], [ran_base, compared(run(of_lora), ran_base)])
+
+
+def matrix() -> Case:
+    """Two learning rates with three seeds each, one of them failed and one not run yet; against a baseline."""
+    base = experiment("soap-smollm2-base", {})
+    rates = {"seeds": [1, 2, 3], "matrix": {"optimizer.learning_rate": [0.001, 0.0003]}}
+    swept = experiment("soap-smollm2-rates", rates, compare="soap-smollm2-base", question="Which learning rate?")
+    of_base, *points = all_variants([base, swept])
+    ran_base = run(of_base, 0.0)
+    found = []
+    for place, point in enumerate(points[:5]):
+        made = run(point, 0.86 + 0.02 * place if place < 3 else 0.964 + 0.004 * (place - 3))
+        result = dict(made.results or {}) | {"training": training(20, 0.05 + 0.03 * place)}
+        found.append(compared(replace(made, results=result), ran_base))
+    found[1] = killed(points[1])
+    return Case([base, swept], [ran_base, *found])
+
+
+def killed(of: Variant) -> Run:
+    made = run(of, None, training=Status.FAILED, evaluation=Status.FAILED)
+    failure = Failure("train", "killed", "", "a message that may quote what was read", "a hint")
+    return replace(made, results=None, failure=failure, ended_at="2026-11-20T10:02:10.000+00:00")
+
+
+def failures() -> Case:
+    """Each way to end badly, and a report after each."""
+    names = ["refused-recipe", "killed", "evaluation-failed", "cancelled", "lost"]
+    every = [experiment(name, {"inputs": {"base-model": f"@MODELS/{name}"}}) for name in names]
+    recipe, dead, unevaluated, cancelled, lost = all_variants(every)
+    failed = Status.FAILED
+    refused = Failure("train", "recipe", "ValidationError", "a message", "a hint")
+    timeout = Failure("generate", "evaluation", "KeyError", "'column that quotes a row'")
+    results = dict(run(recipe).results or {}) | {"training": None, "evaluation": None, "failure": {"exit_code": 1}}
+    return Case(
+        every,
+        [
+            run(recipe, training=failed, evaluation=failed, results=results, failure=refused),
+            killed(dead),
+            run(unevaluated, None, evaluation=failed, failure=timeout),
+            run(cancelled, training=Status.CANCELLED, evaluation=Status.CANCELLED, results=None),
+            run(lost, training=Status.LOST, evaluation=Status.LOST, results=None, job=None, started_at="", ended_at=""),
+        ],
+    )
+
+
+def history() -> Case:
+    """Evaluated again by a later run, trained under an earlier version, another suite, and nothing at all."""
+    again, changed, fresh = (experiment(name) for name in ("evaluated-again", "changed-since", "never-run"))
+    other = replace(
+        experiment("other-suite", compare="evaluated-again"),
+        suite=Suite("soap-notes", SUITE | {"generate": {"max_new_tokens": 80}}),
+    )
+    waiting = experiment("waiting", {"gpus": 4}, compare="never-run")
+    changed, fresh = replace(changed, recipe=RECIPE | {"epochs": 2}), replace(fresh, recipe=RECIPE | {"epochs": 3})
+    of_again, of_changed, _, of_other, of_waiting = all_variants([again, changed, fresh, other, waiting])
+    before = run(of_again, None, evaluation=Status.FAILED, failure=Failure("score", "evaluation", "ValueError"))
+    older = run(of_changed, 0.91, digests=replace(other_suite(of_changed.digests), training="f" * 64))
+    runs = [before, evaluation_only(of_again, 0.971), older, evaluation_only(of_other, 0.95), run(of_waiting, 0.93)]
+    return Case([again, changed, fresh, other, waiting], runs)
+
+
+CASES = {"pair": pair, "matrix": matrix, "failures": failures, "history": history}

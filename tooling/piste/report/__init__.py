@@ -1,0 +1,93 @@
+"""Reports: what git keeps of runs. Pure: the same ledger and documents give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from piste.experiment import Experiment, Variant
+from piste.report.groups import Group, groups
+from piste.report.index import entry, index
+from piste.report.markdown import page
+from piste.report.model import report_json
+from piste.report.overview import lines, lines_title, overview
+from piste.report.plots import Dot, lines_plot, loss_plot, scores_plot
+from piste.report.result import Result, results
+from piste.report.sections import scores_title
+from piste.report.selection import History
+from piste.report.words import folder, score_name
+from piste.run import Run
+
+__all__ = ["render"]
+
+
+def render(
+    experiments: Sequence[Experiment],
+    variants: Sequence[Variant],
+    runs: Sequence[Run],
+    credits: Mapping[str, float],
+    repository_url: str | None = None,
+) -> dict[str, bytes]:
+    """Files by path from the root: the reports of all variants with an ended run, and the index of all experiments.
+
+    `credits` are the list prices, per node-hour, of instance families. `repository_url` is where commits can be seen.
+    """
+    found = results(experiments, variants, runs, credits)
+    history = History(runs)
+    files: dict[str, bytes] = {}
+    entries = []
+    for experiment in experiments:
+        wanted = [variant for variant in variants if variant.experiment == experiment.name]
+        ranked = groups(found[experiment.name])
+        files |= _reports(ranked, wanted, repository_url)
+        entries.append(entry(experiment, wanted, ranked, history.latest(experiment.name)))
+    files["experiments/README.md"] = index([item for item in entries if item]).encode()
+    return dict(sorted(files.items()))
+
+
+def _reports(ranked: Sequence[Group], wanted: Sequence[Variant], repository_url: str | None) -> dict[str, bytes]:
+    found = [result for group in ranked for result in group.results]
+    if not found:
+        return {}
+    place = f"experiments/{found[0].experiment.name}/report"
+    if len(wanted) == 1 and not wanted[0].name:
+        return _report(found[0], place, "../../", repository_url)
+    files = {f"{place}/README.md": overview(ranked, wanted).encode()}
+    if lines(ranked):
+        files[f"{place}/loss.svg"] = lines_plot(lines_title(ranked), lines(ranked))
+    for result in found:
+        files |= _report(result, f"{place}/{folder(result.variant.name)}", "../../../", repository_url)
+    return files
+
+
+def _report(result: Result, place: str, up: str, repository_url: str | None) -> dict[str, bytes]:
+    files = {
+        f"{place}/README.md": page(result, up, repository_url).encode(),
+        f"{place}/report.json": report_json(result),
+    }
+    if result.loss:
+        files[f"{place}/loss.svg"] = loss_plot("Training loss", result.loss, result.eval_loss)
+    if result.scores:
+        files[f"{place}/scores.svg"] = scores_plot(scores_title(result), _dots(result), *_names(result))
+    return files
+
+
+def _names(result: Result) -> tuple[str, str | None]:
+    return result.variant.title, result.comparison.title if result.comparison else None
+
+
+def _dots(result: Result) -> list[Dot]:
+    """A row per score with the interval of its difference, laid around this run's mean, then a row per field."""
+    dots = []
+    for name, score in result.scores.items():
+        found = (result.comparison.scores.get(name) if result.comparison else None) or {}
+        others = result.comparison.fields.get(name, {}) if result.comparison else {}
+        dots.append(Dot(score_name(name), score["mean"], found.get("mean"), *_ends(found)))
+        dots += [
+            Dot(field, mean, others.get(field), indent=True) for field, mean in (score.get("per_field") or {}).items()
+        ]
+    return dots
+
+
+def _ends(found: Mapping[str, float]) -> tuple[float | None, float | None]:
+    low, high = found.get("low"), found.get("high")
+    return (found["mean"] + low, found["mean"] + high) if low is not None and high is not None else (None, None)

@@ -1,0 +1,75 @@
+"""Variants that differ only in their seed, together as one row."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from piste.report import words
+from piste.report.result import Result
+
+@dataclass(frozen=True)
+class Group:
+    """`name` holds the settings without the seed; empty where only seeds differ."""
+
+    name: str
+    results: Sequence[Result]
+
+    @property
+    def means(self) -> list[float]:
+        return [result.mean for result in self.results if result.mean is not None]
+
+    @property
+    def mean(self) -> float | None:
+        """Of the primary score, over the seeds."""
+        return sum(self.means) / len(self.means) if self.means else None
+
+    @property
+    def differences(self) -> list[float]:
+        return [result.difference["difference"] for result in self.results if result.difference]
+
+    def mean_text(self) -> str:
+        return _with_range(words.number, self.means)
+
+    def sample_text(self) -> str:
+        """Samples, and seeds where there are several."""
+        scored = [result for result in self.results if result.mean is not None]
+        n = scored[0].scores[scored[0].primary]["n"]
+        return f"n {n}, {len(scored)} seeds" if len(scored) > 1 else f"n {n}"
+
+    def difference_text(self) -> str:
+        """With the interval over samples for one seed, the range over the seeds for several."""
+        if not self.differences:
+            return words.UNKNOWN
+        if len(self.differences) > 1:
+            return _with_range(words.signed, self.differences)
+        found = next(result.difference for result in self.results if result.difference)
+        spread = "" if found["low"] is None else f" ({words.signed(found['low'])} to {words.signed(found['high'])})"
+        return words.signed(found["difference"]) + spread
+
+
+def _with_range(write: Callable[[float | None], str], values: Sequence[float]) -> str:
+    if not values:
+        return words.UNKNOWN
+    middle = write(sum(values) / len(values))
+    return f"{middle} ({write(min(values))} to {write(max(values))})" if len(values) > 1 else middle
+
+
+def groups(results: Sequence[Result]) -> list[Group]:
+    """Best first by the mean of the primary score; those without one last, in the experiment's order."""
+    found: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        found[name_without_seed(result)].append(result)
+    made = [Group(name, members) for name, members in found.items()]
+    return sorted(made, key=lambda group: (group.mean is None, -(group.mean or 0.0)))
+
+
+def name_without_seed(result: Result) -> str:
+    """A variant's name ends with its seed, where it has one."""
+    seed = seed_of(result)
+    return result.variant.name if seed is None else result.variant.name.removesuffix(f"seed={seed}").rstrip(",")
+
+
+def seed_of(result: Result) -> object:
+    return result.variant.spec.get("settings", {}).get("seed")

@@ -1,0 +1,113 @@
+"""experiments/README.md: every experiment, those of one suite digest together, because only they compare."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from piste.experiment import Experiment, Variant
+from piste.report import words
+from piste.report.groups import Group
+from piste.report.markdown import WRITTEN
+from piste.report.result import evaluation_of
+from piste.run import Run, Status
+
+HEAD = ("experiment", "score", "difference", "conclusion", "when")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An experiment with its best group of variants, otherwise with the latest run of an earlier version."""
+
+    experiment: Experiment
+    suite_digest: str
+    best: Group | None
+    earlier: Run | None
+    status: str
+
+    @property
+    def primary(self) -> str:
+        suite = self.experiment.suite.document
+        return str(suite.get("primary") or suite["scores"][0]["name"])
+
+    @property
+    def mean(self) -> float | None:
+        if self.best:
+            return self.best.mean
+        score = (evaluation_of(self.earlier).get("scores") or {}).get(self.primary)
+        return None if score is None else float(score["mean"])
+
+
+def entry(
+    experiment: Experiment, variants: Sequence[Variant], groups: Sequence[Group], earlier: Run | None
+) -> Entry | None:
+    if groups:
+        return Entry(experiment, variants[0].digests.suite, groups[0], None, overall(groups, len(variants)))
+    if earlier:
+        status = earlier.evaluation or earlier.training
+        return Entry(experiment, earlier.digests.suite, None, earlier, f"{status}, earlier version")
+    return Entry(experiment, variants[0].digests.suite, None, None, "no result yet") if variants else None
+
+
+def overall(groups: Sequence[Group], wanted: int) -> str:
+    """The one status of all variants, or how many are done."""
+    found = [result.status for group in groups for result in group.results]
+    if len(found) == wanted and len(set(found)) == 1:
+        return str(found[0])
+    done = sum(status is Status.DONE for status in found)
+    failed = f", {len(found) - done} not" if len(found) > done else ""
+    return f"{done} of {wanted} done{failed}"
+
+
+def index(entries: Sequence[Entry]) -> str:
+    sections: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for item in entries:
+        sections[item.experiment.suite.name, item.suite_digest].append(item)
+    parts = [
+        [WRITTEN, "# Experiments"],
+        ["Scores compare only within a section: the same data, prompt, generation and scoring."],
+    ]
+    for (suite, digest), items in sorted(sections.items()):
+        parts += [
+            [f"## {_suite(items[0], suite)}"],
+            [f"Suite digest `{digest[:12]}`, score: {words.headline_name(items[0].primary)}."],
+        ]
+        parts.append(words.table(HEAD, [_row(item) for item in sorted(items, key=_best_first)]))
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def _suite(item: Entry, name: str) -> str:
+    return words.link(words.prose(item.experiment.suite.document.get("title") or name), f"_suites/{name}/suite.yaml")
+
+
+def _best_first(item: Entry) -> tuple[bool, float, str]:
+    return item.mean is None, -(item.mean or 0.0), item.experiment.name
+
+
+def _row(item: Entry) -> list[str]:
+    document = item.experiment.document
+    name = item.experiment.name
+    target = f"{name}/report/README.md" if item.best else f"{name}/"
+    asked = words.prose(document.get("question") or document.get("title") or "")
+    return [
+        words.link(f"**{name}**", target) + (f"<br>{asked}" if asked else ""),
+        _score(item),
+        item.best.difference_text() if item.best else words.UNKNOWN,
+        words.prose(document.get("conclusion") or ""),
+        "<br>".join(part for part in (item.status, _when(item)) if part),
+    ]
+
+
+def _score(item: Entry) -> str:
+    if item.mean is None:
+        return words.UNKNOWN
+    if item.best:
+        return f"**{words.number(item.mean)}**<br>{item.best.sample_text()}"
+    n = evaluation_of(item.earlier)["scores"][item.primary]["n"]
+    return f"{words.number(item.mean)}<br>n {n}"
+
+
+def _when(item: Entry) -> str:
+    runs = [result.run for result in item.best.results] if item.best else [item.earlier] if item.earlier else []
+    return max((run.ended_at or run.claimed_at for run in runs), default="")[:10]

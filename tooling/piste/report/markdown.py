@@ -1,0 +1,99 @@
+"""A variant's page: the answer in the first line, then the question, the scores and the plots; the rest folded."""
+
+from __future__ import annotations
+
+from piste.report import words
+from piste.report.failure import failure_lines
+from piste.report.result import Result
+from piste.report.sections import (
+    comparison_link,
+    documents,
+    field_table,
+    interval,
+    plots,
+    provenance_table,
+    repeat,
+    score_table,
+    statistics,
+    training,
+)
+from piste.run import Status
+
+WRITTEN = "<!-- Written by `piste collect`; what you edit here is overwritten. -->"
+
+
+def page(result: Result, up: str, repository_url: str | None) -> str:
+    """`up` leads from the page's folder to experiments/."""
+    parts = [
+        [WRITTEN, f"# {title(result)}"],
+        [answer(result, up)],
+        *question(result),
+        failure_lines(result),
+        score_table(result, up),
+        plots(result),
+        field_table(result, up),
+        words.folded("Training", training(result)) if result.training else [],
+        words.folded("Statistics", statistics(result)) if result.scores else [],
+        words.folded("Provenance", provenance_table(result, repository_url)),
+        words.folded("What was run", documents(result)),
+        words.folded("How to repeat it", repeat(result)),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def title(result: Result) -> str:
+    name = words.prose(result.experiment.document.get("title") or result.experiment.name)
+    return f"{name}: {words.prose(result.variant.name)}" if result.variant.name else name
+
+
+def question(result: Result) -> list[list[str]]:
+    asked, concluded = (words.prose(result.experiment.document.get(key) or "") for key in ("question", "conclusion"))
+    return [
+        lines
+        for lines in ([f"> {asked}"] if asked else [], [f"**Conclusion.** {concluded}"] if concluded else [])
+        if lines
+    ]
+
+
+def answer(result: Result, up: str) -> str:
+    if result.status is not Status.DONE:
+        return failed_answer(result)
+    if result.mean is None:
+        return "Trained, not evaluated." if result.training_status else "Not evaluated."
+    n = words.count(result.scores[result.primary]["n"], "held-out sample")
+    found = f"**{words.number(result.mean)} {words.headline_name(result.primary)}** on {n} of {suite_link(result, up)}"
+    return f"{found}{versus(result, up)}, {seeds(result)}{price(result)}."
+
+
+def failed_answer(result: Result) -> str:
+    part = "Training" if result.training_status not in (None, Status.DONE) else "Evaluation"
+    verb = {Status.CANCELLED: "was cancelled", Status.LOST: "was lost"}.get(result.status, "failed")
+    after = "; the trained model is kept" if part == "Evaluation" and result.training_status else ""
+    return f"**{part} {verb}**{after}{price(result)}."
+
+
+def suite_link(result: Result, up: str) -> str:
+    suite = result.experiment.suite
+    return words.link(words.prose(suite.document.get("title") or suite.name), f"{up}_suites/{suite.name}/suite.yaml")
+
+
+def versus(result: Result, up: str) -> str:
+    found = result.difference
+    if found is None or result.comparison is None:
+        return ""
+    gain = found["difference"]
+    side = "over" if gain > 0 else "against"
+    other = f"{comparison_link(result, up)} ({words.number(found['mean'])})"
+    return f": {words.signed(gain)} {side} {other}, {interval(found)}"
+
+
+def seeds(result: Result) -> str:
+    return "one seed" if result.variant.trains else "the model as it is"
+
+
+def price(result: Result) -> str:
+    if result.cost is None:
+        return ""
+    own = f", about {words.credit_text(result.cost['credits'])} at list price"
+    before = result.training_cost
+    return f"{own} (and {words.credit_text(before['credits'])} for the training, earlier)" if before else own

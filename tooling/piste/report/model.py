@@ -1,0 +1,213 @@
+"""report.json: written from a result, and read back as a run where Snowflake can't be asked."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from piste.errors import Problem
+from piste.experiment import Digests
+from piste.report.provenance import provenance
+from piste.report.result import Comparison, Result
+from piste.run import Failure, Run, Status
+
+SCHEMA = "report/v1"
+_PAIR = re.compile(r"\[\n\s+([^\s,\[\]{}\"]+),\n\s+([^\s,\[\]{}\"]+)\n\s+\]")
+_CLASS_NAME = re.compile(r"[A-Za-z_][\w.-]{0,79}")
+
+
+def report_json(result: Result) -> bytes:
+    """Measured numbers have six significant digits; `spec` is exact, its keys sorted (the ledger keeps no order)."""
+    spec = result.run.spec or result.variant.spec
+    document = _rounded(_document(result)) | {"spec": _sorted(spec)}
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    return (_PAIR.sub(r"[\1, \2]", text) + "\n").encode()
+
+
+def _document(result: Result) -> dict[str, Any]:
+    run, digests = result.run, result.variant.digests
+    return {
+        "schema": SCHEMA,
+        "experiment": result.variant.experiment,
+        "variant": result.variant.name,
+        "status": str(result.status),
+        "training_status": _text(result.training_status),
+        "evaluation_status": _text(run.evaluation),
+        "training_digest": digests.training,
+        "generation_digest": digests.generation,
+        "scoring_digest": digests.scoring,
+        "suite_digest": digests.suite,
+        "suite": result.experiment.suite.name,
+        "run": run.name,
+        "scores": {name: _score(score) for name, score in result.scores.items()},
+        "comparison": _comparison(result.comparison),
+        "training": _training(result),
+        "evaluation": _evaluation(result),
+        "cost": result.cost,
+        "failure": failure_body(result),
+        "provenance": provenance(run, result.trainer),
+    }
+
+
+def _score(score: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {"per_field": dict(score["per_field"])} if score.get("per_field") else {}
+    return {"mean": score["mean"], "n": score["n"], **fields}
+
+
+def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:
+    if comparison is None:
+        return None
+    return {
+        "experiment": comparison.experiment,
+        "variant": comparison.variant,
+        "run": comparison.run,
+        "scores": {name: dict(score) for name, score in comparison.scores.items()},
+    }
+
+
+def _training(result: Result) -> dict[str, Any] | None:
+    found = result.training
+    if not found:
+        return None
+    return {
+        "steps": found.get("steps"),
+        "loss": [list(point) for point in result.loss],
+        "eval_loss": [list(point) for point in result.eval_loss],
+        "seconds": found.get("seconds"),
+        "tokens_per_second": found.get("tokens_per_second"),
+    }
+
+
+def _evaluation(result: Result) -> dict[str, Any] | None:
+    found = result.evaluation
+    return {"samples": found.get("samples"), "seconds": found.get("seconds")} if found else None
+
+
+def failure_body(result: Result) -> dict[str, Any] | None:
+    """Classes and names only: a message may quote what was read, so it stays in Snowflake."""
+    failure = result.failure
+    if failure is None:
+        return None
+    exit_code = ((result.run.results or {}).get("failure") or {}).get("exit_code")
+    return {
+        "phase": _class_name(failure.phase),
+        "kind": _class_name(failure.kind),
+        "type": _class_name(failure.type),
+        "exit_code": exit_code if isinstance(exit_code, int) else None,
+    }
+
+
+def _class_name(text: str) -> str:
+    return text if _CLASS_NAME.fullmatch(text) else ""
+
+
+def _text(status: Status | None) -> str | None:
+    return None if status is None else str(status)
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to six significant digits; what JSON has no number for becomes null."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def offline_runs(reports: Mapping[str, bytes]) -> tuple[tuple[Run, ...], tuple[Problem, ...]]:
+    """The runs that committed report.json files (by path) tell of, and a warning for each that tells of none."""
+    runs, problems = [], []
+    for path in sorted(reports):
+        try:
+            runs.append(_run(json.loads(reports[path])))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            problems.append(_foreign(path, error))
+    return tuple(runs), tuple(problems)
+
+
+def _foreign(path: str, error: Exception) -> Problem:
+    what = f"{error.args[0]} is missing" if isinstance(error, KeyError) else "it can't be read"
+    message = f"This is no {SCHEMA} document ({what}), so its run is not taken into account."
+    return Problem(path, 0, 0, "", message, "Remove it, or let `piste collect` write it again.", "warning")
+
+
+def _run(document: Mapping[str, Any]) -> Run:
+    if document["schema"] != SCHEMA:
+        raise ValueError(document["schema"])
+    trained, evaluated = (_status(document[f"{part}_status"]) for part in ("training", "evaluation"))
+    own = document["provenance"]["trained_by"] is None and trained is not None
+    return Run(
+        name=_string(document["run"]),
+        experiment=_string(document["experiment"]),
+        variant=_string(document["variant"]),
+        digests=Digests(
+            *(_digest(document[f"{part}_digest"]) for part in ("training", "generation", "scoring", "suite"))
+        ),
+        attempt=int(document["run"].rsplit("_", 1)[1]),
+        steps=("train", "generate", "score") if own else ("generate", "score"),
+        training=trained,
+        evaluation=evaluated,
+        spec=_mapping(document["spec"]),
+        provenance=_mapping(document["provenance"]),
+        job=document["provenance"]["job"],
+        results=_results(document),
+        failure=_failed(document["failure"]),
+        claimed_at=document["provenance"]["claimed_at"] or "",
+        started_at=document["provenance"]["started_at"] or "",
+        ended_at=document["provenance"]["ended_at"] or "",
+    )
+
+
+def _results(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What results.json said, as far as the report kept it."""
+    training, evaluation = document["training"], document["evaluation"]
+    return {
+        "training": training and {**training, "status": document["training_status"]},
+        "evaluation": evaluation
+        and {**evaluation, "status": document["evaluation_status"], "scores": _mapping(document["scores"])},
+    }
+
+
+def _status(text: str | None) -> Status | None:
+    """A report is of an ended run; a status that says otherwise is not one that piste wrote."""
+    if text is None:
+        return None
+    status = Status(text)
+    if status.live:
+        raise ValueError(text)
+    return status
+
+
+def _failed(body: Mapping[str, Any] | None) -> Failure | None:
+    return Failure(_string(body["phase"]), _string(body["kind"]), _string(body["type"])) if body else None
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError(text)
+    return text
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(value)
+    return value

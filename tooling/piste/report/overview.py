@@ -1,0 +1,132 @@
+"""The page of an experiment with several variants: a row each, best first, seeds of one setting together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from piste.experiment import Variant
+from piste.report import words
+from piste.report.groups import Group, seed_of
+from piste.report.markdown import WRITTEN, question, suite_link
+from piste.report.result import Curve, Result, curve
+from piste.report.sections import comparison_link, interval
+from piste.run import Status
+
+MOST_LINES = 12
+LINE_POINTS = 60
+UP = "../../"
+
+
+def overview(groups: Sequence[Group], wanted: Sequence[Variant]) -> str:
+    first = groups[0].results[0]
+    missing = len(wanted) - sum(len(group.results) for group in groups)
+    parts = [
+        [WRITTEN, f"# {words.prose(first.experiment.document.get('title') or first.experiment.name)}"],
+        [answer(groups)],
+        *question(first),
+        table(groups),
+        [f"{words.count(missing, 'variant')} without a result yet."] if missing else [],
+        [f"![{lines_title(groups)}](loss.svg)"] if lines(groups) else [],
+        notes(groups),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def answer(groups: Sequence[Group]) -> str:
+    best = groups[0]
+    if best.mean is None:
+        return "**No variant is evaluated.**"
+    scored = [result for result in best.results if result.mean is not None]
+    first = scored[0]
+    n = words.count(first.scores[first.primary]["n"], "held-out sample")
+    which = f" with {words.code(best.name)}, the best of {len(groups)}," if best.name and len(groups) > 1 else ""
+    headline = f"**{words.number(best.mean)} {words.headline_name(first.primary)}**{which}"
+    found = f"{headline} on {n} of {suite_link(first, UP)}"
+    return f"{found}{versus(best)}, {seeds(best)}{price(groups)}."
+
+
+def versus(group: Group) -> str:
+    compared = [result for result in group.results if result.difference]
+    if not compared:
+        return ""
+    found = compared[0].difference or {}
+    other = f"{comparison_link(compared[0], UP)} ({words.number(found['mean'])})"
+    if len(compared) == 1:
+        return f": {words.signed(found['difference'])} against {other}, {interval(found)}"
+    gains = group.differences
+    spread = f"{words.signed(min(gains))} to {words.signed(max(gains))} by seed"
+    return f": {words.signed(sum(gains) / len(gains))} against {other}, {spread}"
+
+
+def seeds(group: Group) -> str:
+    means = group.means
+    if len(means) == 1:
+        return "one seed"
+    return f"{len(means)} seeds from {words.number(min(means))} to {words.number(max(means))}"
+
+
+def price(groups: Sequence[Group]) -> str:
+    costs = [result.cost["credits"] for group in groups for result in group.results if result.cost]
+    return f", about {words.credit_text(sum(costs))} at list price for all" if costs else ""
+
+
+def table(groups: Sequence[Group]) -> list[str]:
+    first = groups[0].results[0]
+    compared = next((result for group in groups for result in group.results if result.comparison), None)
+    score = words.score_name(first.primary)
+    if compared is None:
+        return words.table(
+            ("variant", score, "last loss"), [[_name(group), group.mean_text(), _loss(group)] for group in groups], 2
+        )
+    head = ("variant", score, f"difference to {comparison_link(compared, UP)}", "last loss")
+    return words.table(
+        head, [[_name(group), group.mean_text(), group.difference_text(), _loss(group)] for group in groups], 3
+    )
+
+
+def _name(group: Group) -> str:
+    """Linked to the variant's page; of several seeds, each seed to its own."""
+    if len(group.results) == 1:
+        result = group.results[0]
+        return words.link(words.prose(result.variant.name), _page(result)) + _ended(result)
+    each = ", ".join(words.link(str(seed_of(result)), _page(result)) + _ended(result) for result in group.results)
+    return f"{words.prose(group.name)}<br>seeds {each}" if group.name else f"seeds {each}"
+
+
+def _page(result: Result) -> str:
+    return f"{words.folder(result.variant.name)}/README.md"
+
+
+def _ended(result: Result) -> str:
+    return "" if result.status is Status.DONE else f" ({result.status})"
+
+
+def _loss(group: Group) -> str:
+    ends = [result.loss[-1][1] for result in group.results if result.loss]
+    return words.loss_value(sum(ends) / len(ends)) if ends else words.UNKNOWN
+
+
+def lines(groups: Sequence[Group]) -> Mapping[str, Curve]:
+    """A curve for each variant, best first."""
+    found = [result for group in groups for result in group.results if result.loss]
+    return {result.variant.name: curve(result.loss, LINE_POINTS) for result in found[:MOST_LINES]}
+
+
+def lines_title(groups: Sequence[Group]) -> str:
+    drawn = len(lines(groups))
+    found = sum(bool(result.loss) for group in groups for result in group.results)
+    return "Training loss" if drawn == found else f"Training loss, the best {drawn} of {found} variants"
+
+
+def notes(groups: Sequence[Group]) -> list[str]:
+    several = any(len(group.means) > 1 for group in groups)
+    said = (
+        ["Ranges in brackets are the lowest and the highest seed; for one seed, the 95% interval over samples."]
+        if several
+        else []
+    )
+    if not several:
+        said = ["Each row is one seed: it tells about a checkpoint, not about the setting."]
+    if len(groups) > 1:
+        said.append("The best row was chosen on the samples it is scored on, so it is a little too good.")
+    return [" ".join(said)]

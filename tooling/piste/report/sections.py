@@ -1,0 +1,210 @@
+"""The parts of a variant's page below its first line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from piste.report import words
+from piste.report.provenance import provenance
+from piste.report.result import Result
+
+
+def interval(found: Mapping[str, Any]) -> str:
+    if found["low"] is None or found["high"] is None:
+        return str(found["method"])
+    spread = f"95% interval {words.signed(found['low'])} to {words.signed(found['high'])}"
+    return spread if excludes_zero(found) else f"{spread} (no clear difference)"
+
+
+def excludes_zero(found: Mapping[str, Any]) -> bool:
+    return found["low"] is not None and (found["low"] > 0 or found["high"] < 0)
+
+
+def comparison_link(result: Result, up: str) -> str:
+    other = result.comparison
+    assert other is not None
+    inside = f"{words.folder(other.variant)}/" if other.variant else ""
+    return words.link(words.prose(other.title), f"{up}{other.experiment}/report/{inside}README.md")
+
+
+def score_table(result: Result, up: str) -> list[str]:
+    if not result.scores:
+        return []
+    if result.comparison is None:
+        rows = [[bold(result, name), words.number(s["mean"]), str(s["n"])] for name, s in result.scores.items()]
+        return [*words.table(("score", "mean", "n"), rows, 2), *not_compared(result)]
+    head = ("score", "this", comparison_link(result, up), "difference, 95% interval")
+    return words.table(head, [compared_row(result, name) for name in result.scores], 3)
+
+
+def not_compared(result: Result) -> list[str]:
+    asked = words.code(result.experiment.document.get("compare"))
+    return ["", f"Not compared with {asked}: {result.no_comparison}."] if result.no_comparison else []
+
+
+def bold(result: Result, name: str) -> str:
+    return f"**{words.score_name(name)}**" if name == result.primary else words.score_name(name)
+
+
+def compared_row(result: Result, name: str) -> list[str]:
+    mean = words.number(result.scores[name]["mean"])
+    found = result.comparison.scores.get(name) if result.comparison else None
+    if found is None:
+        return [bold(result, name), mean, words.UNKNOWN, words.UNKNOWN]
+    spread = "" if found["low"] is None else f" ({words.signed(found['low'])} to {words.signed(found['high'])})"
+    return [bold(result, name), mean, words.number(found["mean"]), words.signed(found["difference"]) + spread]
+
+
+def field_table(result: Result, up: str) -> list[str]:
+    """The parts of the scores that have parts, this and the comparison."""
+    lines: list[str] = []
+    for name, score in result.scores.items():
+        if score.get("per_field"):
+            others = result.comparison.fields.get(name, {}) if result.comparison else {}
+            lines += [*([""] if lines else []), f"### {words.score_name(name).capitalize()} by field", ""]
+            lines += _fields(score["per_field"], others, comparison_link(result, up) if others else "")
+    return lines
+
+
+def _fields(this: Mapping[str, float], other: Mapping[str, float], name: str) -> list[str]:
+    if not other:
+        return words.table(("field", "mean"), [[words.code(field), words.number(this[field])] for field in this], 1)
+    rows = [
+        [
+            words.code(field),
+            words.number(this[field]),
+            words.number(other.get(field)),
+            words.signed(_minus(this[field], other.get(field))),
+        ]
+        for field in this
+    ]
+    return words.table(("field", "this", name, "difference"), rows, 3)
+
+
+def _minus(this: float, other: float | None) -> float | None:
+    return None if other is None else this - other
+
+
+def plots(result: Result) -> list[str]:
+    lines = []
+    if result.scores:
+        lines.append(f"![{scores_title(result)}](scores.svg)")
+    if result.loss:
+        lines.append(f"![{loss_title(result)}](loss.svg)")
+    return ["\n\n".join(lines)] if lines else []
+
+
+def scores_title(result: Result) -> str:
+    return f"Scores, {result.scores[next(iter(result.scores))]['n']} samples"
+
+
+def loss_title(result: Result) -> str:
+    """What the plot shows, for those who don't see it."""
+    first, last = result.loss[0], result.loss[-1]
+    return (
+        f"Training loss: {words.loss_value(first[1])} at step {first[0]}, {words.loss_value(last[1])} at step {last[0]}"
+    )
+
+
+def training(result: Result) -> list[str]:
+    found, loss = result.training, result.loss
+    rows = [
+        ["steps", f"{found['steps']:,}" if found.get("steps") is not None else ""],
+        ["loss, first to last", f"{words.loss_value(loss[0][1])} to {words.loss_value(loss[-1][1])}" if loss else ""],
+        ["evaluation loss, last", words.loss_value(result.eval_loss[-1][1]) if result.eval_loss else ""],
+        ["time", words.duration(found["seconds"]) if found.get("seconds") is not None else ""],
+        ["speed", f"{found['tokens_per_second']:,.0f} tokens/s" if found.get("tokens_per_second") else ""],
+        ["trained by", words.code(result.trainer.name) if result.trainer and result.trainer is not result.run else ""],
+    ]
+    return words.table(("", ""), [row for row in rows if row[1]])
+
+
+def statistics(result: Result) -> list[str]:
+    lines = ["Means over the samples of the suite; every score lies between 0 and 1, and more is better."]
+    if result.comparison:
+        lines.append("Differences are paired: the same sample, this run minus the other. By score:")
+        lines += [
+            "",
+            *words.table(("score", "pairs", "method"), [_method(result, name) for name in result.comparison.scores]),
+        ]
+        lines += ["", "Each interval stands for itself; nothing is corrected for looking at several scores."]
+    if result.variant.trains:
+        lines += ["", "The numbers come from one seed: they tell about this checkpoint, not about the recipe."]
+    return lines
+
+
+def _method(result: Result, name: str) -> list[str]:
+    assert result.comparison is not None
+    found = result.comparison.scores[name]
+    return [words.score_name(name), str(found["n"]), words.prose(found["method"])]
+
+
+def provenance_table(result: Result, repository_url: str | None) -> list[str]:
+    found = provenance(result.run, result.trainer)
+    digests = result.variant.digests
+    rows = [
+        ["commit", _commit(found, repository_url)],
+        ["by", words.code(found["actor"]) if found["actor"] else ""],
+        ["run", words.code(result.run.name)],
+        ["job", words.code(found["job"]) if found["job"] else ""],
+        ["pool", _joined(found["pool"], found["family"])],
+        ["runtime", _joined(found["runtime"], found["python"] and f"Python {found['python']}")],
+        ["GPU", _joined(*(found["gpu"] or ())) or "none"],
+        ["packages", ", ".join(f"{name} {words.prose(version)}" for name, version in found["packages"].items())],
+        ["all packages", _short(found["packages_sha256"])],
+        ["time", f"{found['started_at']} to {found['ended_at']}" if found["started_at"] and found["ended_at"] else ""],
+        ["training digest", _short(digests.training)],
+        ["suite digest", _short(digests.suite)],
+    ]
+    return words.table(("", ""), [row for row in rows if row[1]])
+
+
+def _commit(found: Mapping[str, Any], repository_url: str | None) -> str:
+    commit = str(found["commit"] or "")
+    shown = words.code(commit[:12])
+    place = f"[{shown}]({repository_url}/commit/{commit})" if repository_url else shown
+    branch = f" on {words.code(found['branch'])}" if found["branch"] else ""
+    dirty = ", with changes that are not in it" if found["dirty"] else ""
+    return f"{place}{branch}{dirty}" if commit else ""
+
+
+def _joined(*parts: object) -> str:
+    return ", ".join(words.prose(part) for part in parts if part)
+
+
+def _short(digest: str | None) -> str:
+    return words.code(digest[:12]) if digest else ""
+
+
+def documents(result: Result) -> list[str]:
+    """The recipe and the suite as the run had them, from the ledger."""
+    spec = result.run.spec or result.variant.spec
+    lines: list[str] = []
+    for name, head in (("recipe", "Recipe"), ("suite", "Suite")):
+        if spec.get(name):
+            lines += [f"{head}:", "", *words.fence(_yaml(spec[name]), "yaml"), ""]
+    return lines[:-1]
+
+
+def _yaml(document: Mapping[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(_plain(document), sort_keys=True, allow_unicode=True, width=100))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def repeat(result: Result) -> list[str]:
+    commit = result.run.provenance.get("commit")
+    checkout = [f"git checkout {str(commit)[:12]}"] if commit else []
+    command = f"piste run {result.variant.experiment}"
+    return [
+        *words.fence("\n".join([*checkout, command]), "sh"),
+        "",
+        "While nothing that decides the result changes, this finds it done and submits nothing.",
+    ]

@@ -1,0 +1,90 @@
+"""Which run a report is about, which one trained it, and which one it is compared with."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from piste.experiment import Variant
+from piste.run import Run, Status
+
+
+class History:
+    """Ended runs, found by digests. Names don't matter: an identical variant elsewhere has the same result."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._evaluated: dict[tuple[str, str], list[Run]] = defaultdict(list)
+        self._trained: dict[str, list[Run]] = defaultdict(list)
+        self._named: dict[str, list[Run]] = defaultdict(list)
+        for run in sorted((run for run in runs if ended(run)), key=_rank, reverse=True):
+            self._evaluated[run.digests.training, run.digests.suite].append(run)
+            self._named[run.experiment].append(run)
+            if run.training is Status.DONE:
+                self._trained[run.digests.training].append(run)
+
+    def of(self, variant: Variant) -> Sequence[Run]:
+        """Runs of exactly these digests, best first: evaluated before not, then the latest."""
+        return self._evaluated.get((variant.digests.training, variant.digests.suite), ())
+
+    def trainer(self, run: Run) -> Run | None:
+        """The run that trained what `run` evaluated, or `run` itself where its own training ended badly."""
+        if run.training is not None:
+            return run
+        trained = self._trained.get(run.digests.training)
+        return trained[0] if trained else None
+
+    def latest(self, experiment: str) -> Run | None:
+        """The last run to end under this name, whatever its digests."""
+        return max(self._named.get(experiment, ()), key=_when, default=None)
+
+
+def ended(run: Run) -> bool:
+    return not run.live and (run.training is not None or run.evaluation is not None)
+
+
+def _rank(run: Run) -> tuple[bool, str, int, str]:
+    return (run.evaluation is Status.DONE, *_when(run))
+
+
+def _when(run: Run) -> tuple[str, int, str]:
+    return run.ended_at or run.claimed_at, run.attempt, run.name
+
+
+def compare_targets(compare: str, variants: Mapping[str, Sequence[Variant]]) -> Sequence[Variant]:
+    """The variants that `compare: NAME` or `compare: NAME/VARIANT` means."""
+    experiment, _, name = compare.partition("/")
+    found = variants.get(experiment, ())
+    return [variant for variant in found if variant.name == name] if name else found
+
+
+def compared_run(
+    run: Run, variant: Variant, targets: Sequence[Variant], history: History, primary: str
+) -> tuple[Variant | None, Run | None, str]:
+    """The target and its run that `run` was compared with; otherwise why there is none.
+
+    Of several target variants the best one counts, which favours the comparison and never this run.
+    """
+    same = [target for target in targets if target.digests.suite == variant.digests.suite]
+    if not same:
+        return (
+            None,
+            None,
+            "it is evaluated with another suite, so the scores don't compare"
+            if targets
+            else "there is no such experiment",
+        )
+    evaluated = [(target, other) for target in same for other in history.of(target) if other.evaluation is Status.DONE]
+    if not evaluated:
+        return None, None, "it has no evaluation yet"
+    compared = [(target, other) for target, other in evaluated if other.name in run.comparisons]
+    if not compared:
+        return None, None, "the comparison is not computed yet; `piste collect` does it"
+    target, other = max(compared, key=lambda pair: mean_of(pair[1], primary))
+    return target, other, ""
+
+
+def mean_of(run: Run, score: str) -> float:
+    """The mean of a score, below every possible one where the run has none."""
+    scores = ((run.results or {}).get("evaluation") or {}).get("scores") or {}
+    mean = scores.get(score, {}).get("mean")
+    return float(mean) if mean is not None else float("-inf")

@@ -1,0 +1,105 @@
+"""Numbers, names and links as a report writes them; independent of locale."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import quote
+
+SCORE_NAMES = {
+    "json_valid": "valid JSON",
+    "json_fields": "field accuracy",
+    "exact_match": "exact match",
+    "rouge_l": "ROUGE-L",
+}
+HEADLINES = {
+    "json_valid": "share of valid JSON",
+    "json_fields": "mean field accuracy",
+    "exact_match": "share of exact matches",
+}
+UNKNOWN = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+
+
+def score_name(name: str) -> str:
+    return SCORE_NAMES.get(name, name.replace("_", " "))
+
+
+def headline_name(name: str) -> str:
+    return HEADLINES.get(name, f"mean {score_name(name)}")
+
+
+def number(value: float | None, places: int = 3) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{round(value, places) + 0.0:.{places}f}".replace("-", MINUS)
+
+
+def signed(value: float | None, places: int = 3) -> str:
+    if value is None:
+        return UNKNOWN
+    near = round(value, places) + 0.0
+    return f"{near:+.{places}f}".replace("-", MINUS) if near else f"{PLUS_MINUS}{0:.{places}f}"
+
+
+def loss_value(value: float) -> str:
+    return f"{value:.3g}".replace("-", MINUS)
+
+
+def credit_text(value: float) -> str:
+    """Two digits that count; below a thousandth the digits say nothing."""
+    if value < 0.001:
+        return "under 0.001 credits"
+    return f"{value:.0f} credits" if value >= 10 else f"{value:.2g} credits"
+
+
+def duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def count(amount: int, noun: str) -> str:
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
+
+
+def prose(text: object) -> str:
+    """Text that people wrote, on one line, unable to open a tag or to end a table's cell."""
+    flat = " ".join(str(text).split())
+    return flat.replace("<", "&lt;").replace("|", "\\|")
+
+
+def code(text: object) -> str:
+    """As a code span, whatever backticks the text has."""
+    flat = " ".join(str(text).split()).replace("|", "\\|")
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", flat)), default=0))
+    return f"{ticks} {flat} {ticks}" if "`" in flat else f"`{flat}`"
+
+
+def fence(text: str, language: str = "") -> list[str]:
+    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return [f"{ticks}{language}", text.rstrip("\n"), ticks]
+
+
+def link(label: str, target: str) -> str:
+    return f"[{label}]({quote(target, safe='/.=,+@~-_')})"
+
+
+def folder(variant: str) -> str:
+    """The variant's folder under report/: its name, with what a path can't hold as %XX."""
+    return quote(variant, safe="=,+@~%. ")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> list[str]:
+    """The last `numbers` columns are numbers and stand to the right."""
+    left = len(head) - numbers
+    rule = ["---" if column < left else "--:" for column in range(len(head))]
+    return ["| " + " | ".join(cells) + " |" for cells in (head, rule, *rows)]
+
+
+def folded(summary: str, lines: Sequence[str]) -> list[str]:
+    return ["<details>", f"<summary>{summary}</summary>", "", *lines, "", "</details>"]
