@@ -98,11 +98,11 @@ def digests(of: Variant, **changes: str) -> Digests:
 
 
 def _set(document: Any, path: str, value: Any) -> None:
-    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")] if "/" not in path else [path]
+    *parents, last = [path] if path in document else [int(part) if part.isdigit() else part for part in path.split(".")]
     for part in parents:
         document = document[part]
-    if value is None and isinstance(document, dict):
-        document.pop(last, None)
+    if value is None:
+        del document[last]
     elif isinstance(document, list) and last == len(document):
         document.append(value)
     else:

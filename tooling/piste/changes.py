@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from piste.change_rules import Kind, defaults, rule_of
-from piste.digest import normal
+from piste.change_rules import Kind, rule_of
+from piste.digest import is_default, normal
 from piste.experiment import Document
 
 
@@ -41,10 +41,10 @@ def _leaves(spec: Document) -> Iterator[tuple[_Key, Any]]:
     documents: tuple[tuple[str, Kind], ...] = (("experiment", "experiment"), ("recipe", "recipe"), ("suite", "suite"))
     for name, kind in documents:
         prefix = "" if name == "experiment" else name
-        standard = defaults(kind)
-        for path, value in _walk(spec.get(name) or {}, ()):
-            if path not in standard or normal(standard[path]) != normal(value):
-                yield (_written(prefix, path), rule_of(path, kind)), normal(value)
+        document = spec.get(name) or {}
+        for path, value in _walk(document, ()):
+            if not is_default(kind, path, value):
+                yield (_written(prefix, path), rule_of(path, kind, document)), normal(value)
     for file, sha256 in (spec.get("files") or {}).items():
         yield (f"files.{file}", "train"), sha256
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from piste.change_rules import Kind, defaults, rule_of
 from piste.experiment import Digests, Document
+from piste.problems import Path
 
 FORMAT = 1
 """Of the hashed structure; see docs/decisions/0002-identity.md before changing it."""
@@ -52,22 +53,35 @@ def digests(spec: Document) -> Digests:
 
 def only(rule: str, document: Document, kind: Kind) -> Any:
     """The part of a document whose keys have this rule, without what equals its default."""
-    kept = _project(document, (), rule, kind, defaults(kind))
+
+    def counts(path: Path, value: Any) -> bool:
+        return not is_default(kind, path, value)
+
+    def has_rule(path: Path) -> bool:
+        return rule_of(path, kind, document) == rule
+
+    kept = _project(document, (), counts, has_rule)
     return {} if kept is _ABSENT else kept
 
 
-def _project(value: Any, path: tuple[str | int, ...], rule: str, kind: Kind, default: Mapping[Any, Any]) -> Any:
-    if path and path in default and normal(default[path]) == normal(value):
+def is_default(kind: Kind, path: Path, value: Any) -> bool:
+    """Whether saying this is the same as saying nothing."""
+    standard = defaults(kind)
+    return path in standard and normal(standard[path]) == normal(value)
+
+
+def _project(value: Any, path: Path, counts: Callable[[Path, Any], bool], has_rule: Callable[[Path], bool]) -> Any:
+    if not counts(path, value):
         return _ABSENT
     if isinstance(value, Mapping) and value:
-        items = {key: _project(child, (*path, key), rule, kind, default) for key, child in value.items()}
+        items = {key: _project(child, (*path, key), counts, has_rule) for key, child in value.items()}
         kept = {key: child for key, child in items.items() if child is not _ABSENT}
         return kept or _ABSENT
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
-        children = [_project(child, (*path, index), rule, kind, default) for index, child in enumerate(value)]
+        children = [_project(child, (*path, index), counts, has_rule) for index, child in enumerate(value)]
         kept_children = [child for child in children if child is not _ABSENT]
         return kept_children or _ABSENT
-    return value if rule_of(path, kind) == rule else _ABSENT
+    return value if has_rule(path) else _ABSENT
 
 
 def normal(value: Any) -> Any:

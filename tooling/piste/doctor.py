@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from piste.experiment import Experiment
-from piste.settings import Environment
+
+if TYPE_CHECKING:
+    from piste.settings import Environment
 
 Ask = Callable[[str], Sequence[Mapping[str, Any]] | None]
 """Puts a statement to Snowflake; None if it was refused."""

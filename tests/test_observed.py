@@ -1,0 +1,110 @@
+"""Ledger rows, stages and jobs become runs; each of the three can be missing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from builders import variant
+from piste.observed import Event, Job, Observation, Stage, runs
+from piste.run import Run, Status
+
+LORA = variant()
+NAME = f"RUN_{LORA.digests.training[:12].upper()}_1"
+DIGESTS = vars(LORA.digests)
+NOW = "2026-11-22T12:00:00.000+00:00"
+ALL = ["train", "generate", "score"]
+
+
+def event(kind: str, body: dict[str, Any], at: str = "2026-11-22T11:50:00.000+00:00") -> Event:
+    return Event(NAME, at, kind, body)
+
+
+CLAIMED = event(
+    "claimed",
+    {
+        "experiment": "notes-lora",
+        "variant": "",
+        "digests": DIGESTS,
+        "steps": ALL,
+        "spec": LORA.spec,
+        "provenance": {"actor": "@ana"},
+    },
+)
+SUBMITTED = event("submitted", {"job": f"{NAME}_NOTES_LORA_AB12", "pool": "PISTE_CPU"})
+TRAINED = event("trained", {"status": "done"})
+DONE = {"training": {"status": "done"}, "evaluation": {"status": "done"}, "failure": None}
+FINISHED = event("finished", DONE)
+
+
+def job(status: str) -> Job:
+    return Job(f"{NAME}_NOTES_LORA_AB12", status)
+
+
+def one(*events: Event, jobs: tuple[Job, ...] = (), stages: tuple[Stage, ...] = (), now: str = NOW) -> Run:
+    (found,) = runs(Observation(events, stages, jobs, now))
+    return found
+
+
+STATUSES: dict[str, tuple[list[Event], list[Job], tuple[str, str]]] = {
+    "claimed a moment ago": ([CLAIMED], [], ("claimed", "pending")),
+    "job waits for a node": ([CLAIMED, SUBMITTED], [job("PENDING")], ("pending", "pending")),
+    "training": ([CLAIMED, SUBMITTED], [job("RUNNING")], ("running", "pending")),
+    "evaluating": ([CLAIMED, SUBMITTED, TRAINED], [job("RUNNING")], ("done", "running")),
+    "job done, not collected": ([CLAIMED, SUBMITTED, TRAINED, FINISHED], [job("DONE")], ("done", "done")),
+    "job killed, not collected": ([CLAIMED, SUBMITTED], [job("FAILED")], ("running", "pending")),
+    "job forgotten, not collected": ([CLAIMED, SUBMITTED], [], ("running", "pending")),
+    "job never recorded": ([CLAIMED], [job("RUNNING")], ("running", "pending")),
+    "collected": (
+        [CLAIMED, SUBMITTED, event("ended", {"training": "done", "evaluation": "failed"})],
+        [],
+        ("done", "failed"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("events", "jobs", "expected"), STATUSES.values(), ids=STATUSES.keys())
+def test_statuses(events: list[Event], jobs: list[Job], expected: tuple[str, str]) -> None:
+    found = one(*events, jobs=tuple(jobs))
+    assert (found.training, found.evaluation) == expected
+
+
+def test_a_claim_without_a_job_is_lost_after_the_grace() -> None:
+    assert one(CLAIMED, now="2026-11-22T12:04:00.000+00:00").training is Status.CLAIMED
+    assert one(CLAIMED, now="2026-11-22T12:06:00.000+00:00").training is Status.LOST
+
+
+def test_a_stage_whose_ledger_row_was_never_written_is_a_run_all_the_same() -> None:
+    comment = json.dumps({**DIGESTS, "experiment": "notes-lora", "variant": "", "actor": "@ana", "commit": None})
+    found = one(stages=(Stage(NAME, comment, "2026-11-22T11:59:00.000+00:00"),))
+    assert (found.digests, found.training) == (LORA.digests, Status.CLAIMED)
+    assert found.provenance["actor"] == "@ana"
+
+
+def test_stages_and_fences_that_are_no_claims_are_passed_over() -> None:
+    strangers = (Stage("RUN_FASTER", "", NOW), Stage(f"{NAME}_STARTED", "{}", NOW), Stage(NAME, "not ours", NOW))
+    assert runs(Observation((), strangers, (), NOW)) == ()
+
+
+def test_a_job_is_found_by_its_claim_whatever_the_experiment_is_called_now() -> None:
+    found = one(CLAIMED, jobs=(Job(f"{NAME}_OLD_NAME_XYZ", "RUNNING"),))
+    assert found.job == f"{NAME}_OLD_NAME_XYZ"
+
+
+def test_of_two_jobs_of_one_claim_the_living_one_speaks() -> None:
+    found = one(CLAIMED, SUBMITTED, jobs=(Job(f"{NAME}_A_1", "RUNNING"), Job(f"{NAME}_A_2", "DONE")))
+    assert found.job_status == "RUNNING"
+
+
+def test_comparisons_with_several_runs_are_all_kept() -> None:
+    rows = [event("compared", {"other": other, "scores": {}}) for other in ("RUN_A_1", "RUN_B_1")]
+    assert set(one(CLAIMED, *rows).comparisons) == {"RUN_A_1", "RUN_B_1"}
+
+
+def test_heartbeat() -> None:
+    body = {"phase": "train", "step": 3, "steps": 20, "loss": 1.25, "unknown": 1}
+    progress = one(CLAIMED, event("heartbeat", body)).progress
+    assert progress is not None
+    assert (progress.step, progress.steps, progress.loss) == (3, 20, 1.25)
