@@ -1,0 +1,262 @@
+"""YAML text to plain data, with the position of every key.
+
+Scalars follow YAML 1.2's core rules: `1e-5` is a number, `on` and `yes` are text, `010` is ten. libyaml delivers the
+events, so reading costs well under a millisecond; everything that could surprise or exhaust is refused with its place:
+duplicate keys, tags, merge keys, NaN, alias bombs, deep nesting, large files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+import yaml
+from yaml._yaml import CParser
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    StreamEndEvent,
+)
+
+from piste.errors import Problem
+from piste.problems import Path, dotted, quoted
+from piste.scalars import Unreadable, core, read_differently
+
+Position = tuple[int, int]
+"""Line and column, from 1."""
+
+MAX_BYTES: Final = 1 << 20
+MAX_DEPTH: Final = 40
+MAX_VALUES: Final = 20_000
+"""Values in a document with its aliases written out."""
+
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """`data` is None when the text can't be read at all. `marks` has the position of every key and list item."""
+
+    file: str
+    data: Any
+    marks: Mapping[Path, Position] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    def position(self, path: Path) -> Position:
+        """Of the key or item at `path`, else of the nearest one around it."""
+        while path and path not in self.marks:
+            path = path[:-1]
+        return self.marks.get(path, (1, 1))
+
+    def problem(self, path: Path, message: str, hint: str = "") -> Problem:
+        return Problem(self.file, *self.position(path), dotted(path), message, hint)
+
+
+def parse(text: bytes, file: str, *, recipe: bool = False) -> Parsed:
+    """Read one document whose top level is a mapping.
+
+    In a recipe, scalars that ArcticTraining's YAML 1.1 reader would read differently are problems.
+    """
+    reader = _Reader(file, recipe)
+    try:
+        data = reader.document(_decoded(text, file))
+    except _Refused as refused:
+        return Parsed(file, None, problems=(*reader.problems, refused.problem))
+    return Parsed(file, data, reader.marks, tuple(reader.problems))
+
+
+class _Refused(ValueError):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def _decoded(text: bytes, file: str) -> str:
+    if len(text) > MAX_BYTES:
+        size = f"{len(text) / (1 << 20):.1f} MiB"
+        raise _Refused(Problem(file, 0, 0, "", f"This file has {size}; at most 1 MiB is read.", "Keep data in tables."))
+    if text.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise _Refused(Problem(file, 1, 1, "", "This file begins with a byte order mark.", "Save it as plain UTF-8."))
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError as error:
+        line, column = _place(text[: error.start].decode(), error.start)
+        message = f"This file is not UTF-8: byte 0x{text[error.start]:02x} has no meaning here."
+        raise _Refused(Problem(file, line, column, "", message, "Save it as UTF-8.")) from None
+    if odd := _UNPRINTABLE.search(decoded):
+        line, column = _place(decoded, odd.start())
+        message = f"The control character U+{ord(odd.group()):04X} is not allowed in YAML."
+        raise _Refused(Problem(file, line, column, "", message, 'Remove it, or write it as "\\u…" in double quotes.'))
+    return decoded
+
+
+def _place(text: str, offset: int) -> Position:
+    before = text[:offset]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+class _Reader:
+    """Builds the data of one document from libyaml's events."""
+
+    def __init__(self, file: str, recipe: bool) -> None:
+        self.file = file
+        self.recipe = recipe
+        self.marks: dict[Path, Position] = {}
+        self.problems: list[Problem] = []
+        self.anchors: dict[str, tuple[Any, int] | None] = {}
+        self.values = 0
+
+    def document(self, text: str) -> Any:
+        self.text = text
+        self.events = CParser(text)
+        try:
+            return self._document()
+        except yaml.MarkedYAMLError as error:
+            self._syntax(error)
+        except yaml.YAMLError as error:
+            raise _Refused(Problem(self.file, 0, 0, "", f"This is not YAML: {quoted(str(error))}")) from None
+
+    def _document(self) -> Any:
+        self._next()
+        start = self._next()
+        if isinstance(start, StreamEndEvent):
+            self._refuse(start, (), "This file is empty.")
+        if isinstance(start, DocumentStartEvent) and (start.version or start.tags):
+            self._report(start, (), "YAML directives (%YAML, %TAG) are not read here.", "Remove the line.")
+        event = self._next()
+        data = self._value(event, (), 0)
+        if not isinstance(event, MappingStartEvent):
+            found = "This file is empty." if data is None else "The top level of this file must be keys and values."
+            self._refuse(event, (), found, "Write  key: value  lines.")
+        self._next()
+        after = self._next()
+        if not isinstance(after, StreamEndEvent):
+            self._refuse(after, (), "A second document begins here.", "Keep one document in the file; remove the ---.")
+        return data
+
+    def _next(self) -> Event:
+        event = self.events.get_event()
+        assert event is not None, "read past the end of the stream"
+        return event
+
+    def _value(self, event: Event, path: Path, depth: int) -> Any:
+        self._count(event, path, 1)
+        if isinstance(event, AliasEvent):
+            return self._alias(event, path)
+        before = self.values
+        anchor: str | None = getattr(event, "anchor", None)
+        if anchor:
+            self.anchors[anchor] = None
+        value = self._fresh(event, path, depth)
+        if anchor:
+            self.anchors[anchor] = (value, self.values - before + 1)
+        return value
+
+    def _fresh(self, event: Event, path: Path, depth: int) -> Any:
+        if getattr(event, "tag", None):
+            tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")  # type: ignore[attr-defined]
+            self._report(event, path, f"The tag {quoted(tag)[1:-1]} is not read here.", "Write the value without it.")
+        if isinstance(event, ScalarEvent):
+            return self._scalar(event, path)
+        if depth >= MAX_DEPTH:
+            self._refuse(event, path[:3], f"This is nested more than {MAX_DEPTH} levels deep.", "Write it flatter.")
+        return self._mapping(path, depth) if isinstance(event, MappingStartEvent) else self._sequence(path, depth)
+
+    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        while not isinstance(event := self._next(), MappingEndEvent):
+            key = self._key(event, path)
+            here = (*path, key)
+            if key in data:
+                self._duplicate(event, here)
+                self._value(self._next(), here, depth + 1)
+                continue
+            self.marks[here] = _position(event)
+            data[key] = self._value(self._next(), here, depth + 1)
+        return data
+
+    def _duplicate(self, event: Event, path: Path) -> None:
+        first, second = self.marks[path][0], _position(event)[0]
+        lines = f"on line {first}" if first == second else f"on lines {first} and {second}"
+        self._report(event, path, f"{quoted(path[-1])} is written twice, {lines}.", "Keep one of them.")
+
+    def _sequence(self, path: Path, depth: int) -> list[Any]:
+        data: list[Any] = []
+        while not isinstance(event := self._next(), SequenceEndEvent):
+            here = (*path, len(data))
+            self.marks[here] = _position(event)
+            data.append(self._value(event, here, depth + 1))
+        return data
+
+    def _key(self, event: Event, path: Path) -> str:
+        self._count(event, path, 1)
+        if not isinstance(event, ScalarEvent):
+            self._refuse(event, path, "A key must be text, not a list, a mapping or an alias.", "Write the key out.")
+        if event.value == "<<" and event.implicit[0]:
+            hint = "Write the keys out; an alias (*name) may stand for a whole value."
+            self._report(event, (*path, "<<"), "Merge keys (<<) belong to YAML 1.1 and are not read here.", hint)
+            return "<<"
+        here = (*path, event.value)
+        value = self._scalar(event, here)
+        if not isinstance(value, str):
+            self._report(event, here, f"A key must be text, and {quoted(value)} is not.", "Put it in quotes.")
+        return event.value
+
+    def _scalar(self, event: ScalarEvent, path: Path) -> Any:
+        text = event.value
+        if not event.implicit[0]:
+            return text
+        try:
+            value = core(text)
+        except Unreadable as unreadable:
+            self._report(event, path, unreadable.message, unreadable.hint)
+            return 0
+        if self.recipe and (difference := read_differently(text, value)):
+            self._report(event, path, *difference)
+        return value
+
+    def _alias(self, event: AliasEvent, path: Path) -> Any:
+        name = quoted(f"*{event.anchor}")[1:-1]
+        if event.anchor not in self.anchors:
+            hint = f"Write  &{name[1:]}  before a value."
+            self._refuse(event, path, f"The alias {name} has no anchor above it.", hint)
+        known = self.anchors[event.anchor]
+        if known is None:
+            self._refuse(event, path, f"The alias {name} stands inside its own value.", "Write the value out.")
+        self._count(event, path, known[1] - 1)
+        return known[0]
+
+    def _count(self, event: Event, path: Path, values: int) -> None:
+        self.values += values
+        if self.values > MAX_VALUES:
+            message = f"With its aliases written out, this file has more than {MAX_VALUES:,} values."
+            self._refuse(event, path[:3], message, "Write fewer values or aliases.")
+
+    def _syntax(self, error: yaml.MarkedYAMLError) -> NoReturn:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        row = [*self.text.split("\n"), ""][line - 1]
+        if row[: max(column, 1)].strip() == "" and "\t" in row[: len(row) - len(row.lstrip())]:
+            message, hint = "A tab indents this line; YAML allows only spaces there.", "Use two spaces for each level."
+            raise _Refused(Problem(self.file, line, row.index("\t") + 1, "", message, hint)) from None
+        what = ", ".join(part for part in (error.problem, error.context) if part)
+        hint = "Look at the indentation, quotes and brackets here and just above."
+        raise _Refused(Problem(self.file, line, column, "", f"This is not YAML: {what}.", hint)) from None
+
+    def _report(self, event: Event, path: Path, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(self.file, *_position(event), dotted(path), message, hint))
+
+    def _refuse(self, event: Event, path: Path, message: str, hint: str = "") -> NoReturn:
+        raise _Refused(Problem(self.file, *_position(event), dotted(path), message, hint))
+
+
+def _position(event: Event) -> Position:
+    assert event.start_mark is not None, "libyaml marks every event"
+    return event.start_mark.line + 1, event.start_mark.column + 1

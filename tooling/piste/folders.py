@@ -1,0 +1,64 @@
+"""Safe reading of a folder that anybody may have written: no links out, no paths out, no surprises."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+Fault = tuple[str, str]
+"""What is wrong with a path, and what to do instead."""
+
+_OUT = "Name a file inside the experiment's folder, such as train.py."
+
+
+def fault(folder: Path, relative: str) -> Fault | None:
+    """Why `relative` can't be read as a file of `folder`; None if it can."""
+    return written_fault(relative) or entry_fault(folder, relative)
+
+
+def written_fault(relative: str) -> Fault | None:
+    path = PurePosixPath(relative)
+    if path.is_absolute() or relative[1:2] == ":" or relative.startswith("~"):
+        return "This is an absolute path.", _OUT
+    if ".." in path.parts:
+        return "This path leaves the experiment's folder.", _OUT
+    if "\\" in relative or path.as_posix() != relative or relative != relative.strip() or not relative.isprintable():
+        return "This is not a plain relative path.", "Write it with forward slashes and no ./, as in project/model.py."
+    return None
+
+
+def entry_fault(folder: Path, relative: str) -> Fault | None:
+    path = folder / relative
+    try:
+        real = path.resolve(strict=True)
+        home = folder.resolve(strict=True)
+    except FileNotFoundError:
+        if path.is_symlink():
+            return "This link leads to nothing.", "Put the file itself here."
+        return f"There is no file {relative} in this folder.", "Add it, or correct the name."
+    except (OSError, RuntimeError, ValueError):  # a loop is RuntimeError up to Python 3.12, OSError from 3.13
+        return "This link leads in a circle, or to what can't be read.", "Put the file itself here."
+    if not real.is_relative_to(home):
+        return "This link leaves the folder.", "Put the file itself here."
+    if not real.is_file():
+        return f"{relative} is not a file.", "Name each file by itself."
+    return None
+
+
+def entries(folder: Path) -> Iterator[str]:
+    """Everything in a folder but directories, as relative paths, links not followed; no dot files, no __pycache__."""
+    for place, directories, files in os.walk(folder):
+        links = [name for name in directories if (Path(place) / name).is_symlink()]
+        directories[:] = sorted(name for name in directories if name not in links and not _ignored(name))
+        for name in sorted([*files, *links]):
+            if not _ignored(name):
+                yield (Path(place) / name).relative_to(folder).as_posix()
+
+
+def subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not _ignored(path.name))
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"

@@ -1,0 +1,238 @@
+"""experiments/ on disk to values, and generated files back to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from piste import documents, folders, settings, validation
+from piste.documents import Parsed
+from piste.errors import PisteError, Problem
+from piste.experiment import Experiment, Suite
+from piste.problems import quoted, suggestion
+from piste.settings import Settings
+from piste.validation import Known, Source
+
+HOME: Final = "experiments"
+SUITES: Final = "_suites"
+REPORT: Final = "report"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """`experiments` are those without a problem, by name; `count` has the others too.
+
+    `reports` has the bytes of every committed report.json, by its path from the root.
+    """
+
+    experiments: tuple[Experiment, ...]
+    problems: tuple[Problem, ...]
+    count: int
+    reports: Mapping[str, bytes] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+
+
+def read(root: Path) -> Repository:
+    """Everything under experiments/, with every problem of every file."""
+    configured, problems = settings.load(root)
+    home = root / HOME
+    if not home.is_dir():
+        missing = Problem(HOME, 0, 0, "", "There is no such folder here.", "Give the repository's root with --root.")
+        return Repository((), (*problems, missing), 0, settings=configured)
+    reading = _Reading(root, configured)
+    reading.problems.extend(problems)
+    return reading.repository()
+
+
+def declared_files(root: Path, experiment: Experiment) -> dict[str, bytes]:
+    """The bytes of an experiment's declared files, as they were when it was read."""
+    files = {path: (root / HOME / experiment.name / path).read_bytes() for path in experiment.files}
+    for path, content in files.items():
+        if hashlib.sha256(content).hexdigest() != experiment.files[path]:
+            raise PisteError(f"{HOME}/{experiment.name}/{path} changed while it was read.", "Run the command again.")
+    return files
+
+
+def write_files(root: Path, files: Mapping[str, bytes]) -> list[str]:
+    """Write what differs, each file whole or not at all; the paths that changed. Only inside experiments/."""
+    changed = [path for path in sorted(files) if _differs(_writable(root, path), files[path])]
+    for path in changed:
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        draft.write_bytes(files[path])
+        draft.replace(target)
+    return changed
+
+
+def copy_experiment(root: Path, source: str, name: str) -> list[str]:
+    """Begin an experiment as a copy of another, its report left behind; the paths that were written."""
+    if not validation.NAME.fullmatch(name):
+        raise PisteError(f"{quoted(name)} can't be the name of an experiment.", validation.NAME_HINT)
+    if (root / HOME / name).exists():
+        raise PisteError(f"There is a {HOME}/{name} already.", "Choose another name.")
+    origin = root / HOME / source
+    if not validation.NAME.fullmatch(source) or not (origin / "experiment.yaml").is_file():
+        hint = suggestion(source, [path.name for path in folders.subfolders(root / HOME)])
+        raise PisteError(f"There is no experiment {quoted(source)}.", hint)
+    paths = [path for path in folders.entries(origin) if not path.startswith(f"{REPORT}/")]
+    links = [path for path in paths if folders.fault(origin, path)]
+    if links:
+        raise PisteError(f"{HOME}/{source}/{links[0]} can't be copied.", "`piste validate` says why.")
+    return write_files(root, {f"{HOME}/{name}/{path}": (origin / path).read_bytes() for path in paths})
+
+
+def _writable(root: Path, path: str) -> Path:
+    target = root / path
+    inside = PurePosixPath(path).parts[:1] == (HOME,) and not folders.written_fault(path)
+    if not inside or not target.resolve().is_relative_to((root / HOME).resolve()) or target.is_symlink():
+        raise PisteError(f"{quoted(path)} is outside {HOME}/; nothing was written.")
+    return target
+
+
+def _differs(target: Path, content: bytes) -> bool:
+    return not target.is_file() or target.read_bytes() != content
+
+
+class _Reading:
+    """One pass over experiments/: what was found, and what was wrong with it."""
+
+    def __init__(self, root: Path, configured: Settings) -> None:
+        self.root = root
+        self.settings = configured
+        self.problems: list[Problem] = []
+        self.files: dict[str, dict[str, str]] = {}
+
+    def repository(self) -> Repository:
+        found = list(self._folders())
+        suites = self._suites()
+        sources = {folder.name: self._source(folder) for folder in found}
+        known = Known(self.settings, suites, {name: source for name, source in sources.items() if source})
+        for source in known.experiments.values():
+            self.problems.extend(validation.check_experiment(source, known))
+        for suite in suites.values():
+            self.problems.extend(validation.check_suite(suite))
+        valid = (source for source in known.experiments.values() if self._valid(source))
+        experiments = tuple(self._experiment(source, known) for source in valid)
+        reports = {path: content for folder in found for path, content in self._reports(folder)}
+        return Repository(experiments, tuple(sorted(set(self.problems))), len(found), reports, self.settings)
+
+    def _report(self, file: str, message: str, hint: str) -> None:
+        self.problems.append(Problem(file, 0, 0, "", message, hint))
+
+    def _folders(self) -> Iterator[Path]:
+        for entry in sorted((self.root / HOME).iterdir()):
+            place = f"{HOME}/{entry.name}"
+            if entry.name.startswith(".") or entry.name in ("README.md", SUITES, "__pycache__"):
+                continue
+            if not entry.is_dir():
+                self._report(place, "This file belongs to no experiment.", "Move it into a folder, or remove it.")
+            elif entry.name.startswith("_"):
+                self._report(place, "Only _suites begins with an underscore here.", "Rename the folder.")
+            else:
+                yield entry
+
+    def _suites(self) -> dict[str, Parsed]:
+        home = self.root / HOME / SUITES
+        suites = {}
+        for folder in folders.subfolders(home) if home.is_dir() else ():
+            parsed = self._main_document(folder, "suite.yaml", "suite")
+            self._undeclared(folder, {"suite.yaml"}, "Remove it; the rows to evaluate with stay in tables.")
+            if parsed:
+                suites[folder.name] = parsed
+        return suites
+
+    def _source(self, folder: Path) -> Source | None:
+        parsed = self._main_document(folder, "experiment.yaml", "experiment")
+        if parsed is None:
+            return None
+        train = validation.section(parsed.data, "train")
+        recipe = self._recipe(folder, parsed, train.get("recipe"))
+        listed = train.get("files")
+        names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+        self.files[folder.name] = dict(self._declared(folder, parsed, names))
+        if parsed.data is not None:
+            declared = {"experiment.yaml", str(train.get("recipe")), *names}
+            self._undeclared(folder, declared, "Add it to train.files in experiment.yaml, or remove it.")
+        return Source(folder.name, parsed, recipe)
+
+    def _main_document(self, folder: Path, name: str, kind: str) -> Parsed | None:
+        place = folder.relative_to(self.root).as_posix()
+        if not validation.NAME.fullmatch(folder.name):
+            message = f"{quoted(folder.name)} can't be the name of an experiment or a suite."
+            self._report(place, message, validation.NAME_HINT)
+            return None
+        if folder.is_symlink():
+            self._report(place, f"This {kind} is a link.", "Put the folder itself here.")
+            return None
+        if not (folder / name).is_symlink() and not (folder / name).exists():
+            self._report(place, f"There is no {name} in this folder.", "Add it, or remove the folder.")
+            return None
+        if fault := folders.entry_fault(folder, name):
+            self._report(f"{place}/{name}", *fault)
+            return None
+        return self._parsed(folder / name)
+
+    def _parsed(self, path: Path, recipe: bool = False) -> Parsed:
+        with path.open("rb") as file:
+            text = file.read(documents.MAX_BYTES + 1)
+        return documents.parse(text, path.relative_to(self.root).as_posix(), recipe=recipe)
+
+    def _recipe(self, folder: Path, parsed: Parsed, name: object) -> Parsed | None:
+        if not isinstance(name, str):
+            return None
+        if fault := folders.fault(folder, name) or _reserved(name):
+            self.problems.append(parsed.problem(("train", "recipe"), *fault))
+            return None
+        return self._parsed(folder / name, recipe=True)
+
+    def _declared(self, folder: Path, parsed: Parsed, names: list[str]) -> Iterator[tuple[str, str]]:
+        for index, name in enumerate(names):
+            if fault := folders.fault(folder, name) or _reserved(name):
+                self.problems.append(parsed.problem(("train", "files", index), *fault))
+            else:
+                yield name, hashlib.sha256((folder / name).read_bytes()).hexdigest()
+
+    def _undeclared(self, folder: Path, declared: set[str], hint: str) -> None:
+        place = folder.relative_to(self.root).as_posix()
+        for name in folders.entries(folder):
+            if name in declared or name == "README.md" or name.startswith(f"{REPORT}/"):
+                continue
+            if (folder / name).is_symlink() and (fault := folders.entry_fault(folder, name)):
+                self._report(f"{place}/{name}", *fault)
+            elif name == "train.py":
+                message = "ArcticTraining would load this file by itself; it is not declared."
+                advice = "Add it to train.files in experiment.yaml and  code: train.py  to the recipe, or remove it."
+                self._report(f"{place}/{name}", message, advice)
+            else:
+                self._report(f"{place}/{name}", "This file is not declared, so no run would see it.", hint)
+
+    def _valid(self, source: Source) -> bool:
+        suite = validation.section(source.experiment.data, "evaluate").get("suite")
+        homes = (f"{HOME}/{source.name}/", f"{HOME}/{SUITES}/{suite}/")
+        return not any(problem.severity == "error" and problem.file.startswith(homes) for problem in self.problems)
+
+    def _experiment(self, source: Source, known: Known) -> Experiment:
+        document = source.experiment.data
+        name = document["evaluate"]["suite"]
+        suite = Suite(name, known.suites[name].data)
+        recipe = source.recipe.data if source.recipe else None
+        return Experiment(source.name, document, recipe, suite, self.files[source.name])
+
+    def _reports(self, folder: Path) -> Iterator[tuple[str, bytes]]:
+        if (folder / REPORT).is_symlink():
+            return
+        for name in folders.entries(folder / REPORT):
+            path = folder / REPORT / name
+            if path.name == "report.json" and not path.is_symlink():
+                yield path.relative_to(self.root).as_posix(), path.read_bytes()
+
+
+def _reserved(name: str) -> folders.Fault | None:
+    if name in ("experiment.yaml", "README.md") or name.startswith(f"{REPORT}/"):
+        return f"{name} is not an experiment's to declare.", "Name another file of this folder."
+    return None

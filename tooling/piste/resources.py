@@ -1,0 +1,33 @@
+"""Files that travel with the package: the schemas, and the payload that runs inside the job."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import piste
+
+_PACKAGE = Path(piste.__file__).parent
+_SCHEMAS = (_PACKAGE / "schemas", _PACKAGE.parent.parent / "schemas")
+"""In an installed package; in a checkout that is installed for editing."""
+
+
+@cache
+def schema(name: str) -> dict[str, Any]:
+    """One of experiment, suite, report, plan, settings. Shared: don't change it."""
+    folder = next(folder for folder in _SCHEMAS if folder.is_dir())
+    document: dict[str, Any] = json.loads((folder / f"{name}.schema.json").read_bytes())
+    return document
+
+
+def payload_files() -> dict[str, bytes]:
+    """The sibling package `payload`, by path inside it. Read, never imported."""
+    folder = _PACKAGE.parent / "payload"
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files if _ours(path)}
+
+
+def _ours(path: Path) -> bool:
+    return path.suffix != ".pyc" and "__pycache__" not in path.parts

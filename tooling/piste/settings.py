@@ -1,0 +1,163 @@
+"""[tool.piste] of pyproject.toml: environments, runtimes, and what a node-hour costs."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from piste import shape
+from piste.documents import Parsed, Position
+from piste.errors import InvalidInput, PisteError, Problem
+from piste.problems import Path as Keys
+from piste.problems import listed, quoted, sentences, suggestion
+
+FILE: Final = "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where runs go. `pools` maps the alias that experiments use to a compute pool."""
+
+    name: str
+    database: str
+    schema: str
+    connection: str = ""
+    role: str = ""
+    warehouse: str = ""
+    pools: Mapping[str, str] = field(default_factory=dict)
+    external_access: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """`lock` is a path relative to the root; `image` is the job's runtime_environment, "" for Snowflake's default."""
+
+    name: str
+    lock: str
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour."""
+
+    environment: str = ""
+    runtime: str = ""
+    environments: Mapping[str, Environment] = field(default_factory=dict)
+    runtimes: Mapping[str, Runtime] = field(default_factory=dict)
+    credits: Mapping[str, float] = field(default_factory=dict)
+
+    def chosen(self, name: str = "") -> Environment:
+        """The environment of that name, else the default one, else the only one."""
+        only = next(iter(self.environments)) if len(self.environments) == 1 else ""
+        wanted = name or self.environment or only
+        if wanted in self.environments:
+            return self.environments[wanted]
+        if not wanted:
+            raise PisteError("No environment is chosen.", f'Write  environment = "dev"  in [tool.piste] of {FILE}.')
+        hint = _choices(wanted, self.environments, "environments")
+        raise PisteError(f"There is no environment {quoted(wanted)}.", hint)
+
+    @property
+    def pools(self) -> Mapping[str, str]:
+        """Of the default environment; empty when there is none to check against."""
+        try:
+            return self.chosen().pools
+        except PisteError:
+            return {}
+
+
+def read(root: Path) -> Settings:
+    """Raises InvalidInput. Without a pyproject.toml, or without [tool.piste], everything is empty."""
+    settings, problems = load(root)
+    if problems:
+        raise InvalidInput(problems)
+    return settings
+
+
+def load(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
+    """The settings and their problems; with problems, the settings are empty."""
+    try:
+        text = (root / FILE).read_text("utf-8")
+        table = tomllib.loads(text).get("tool", {}).get("piste", {})
+    except FileNotFoundError:
+        return Settings(), ()
+    except tomllib.TOMLDecodeError as error:
+        return Settings(), (_syntax(str(error)),)
+    except (OSError, UnicodeDecodeError):
+        return Settings(), (Problem(FILE, 0, 0, "", "This file can't be read as UTF-8.", "Save it as UTF-8."),)
+    parsed = Parsed(FILE, table, _marks(text))
+    problems = shape.check(parsed, "settings")
+    settings = Settings() if problems else _settings(table)
+    problems += _check(root, settings, parsed)
+    located = tuple(sorted(replace(problem, path=f"tool.piste.{problem.path}".rstrip(".")) for problem in problems))
+    return (Settings() if problems else settings), located
+
+
+def _settings(table: Mapping[str, Any]) -> Settings:
+    environments = {
+        name: Environment(name, **{**value, "external_access": tuple(value.get("external_access", ()))})
+        for name, value in table.get("environments", {}).items()
+    }
+    runtimes = {name: Runtime(name, **value) for name, value in table.get("runtimes", {}).items()}
+    return Settings(
+        table.get("environment", ""), table.get("runtime", ""), environments, runtimes, table.get("credits", {})
+    )
+
+
+def _check(root: Path, settings: Settings, parsed: Parsed) -> list[Problem]:
+    problems = []
+    for key, name, known in (
+        ("environment", settings.environment, settings.environments),
+        ("runtime", settings.runtime, settings.runtimes),
+    ):
+        if name and name not in known:
+            hint = _choices(name, known, f"{key}s")
+            problems.append(parsed.problem((key,), f"{quoted(name)} is not one of [tool.piste.{key}s].", hint))
+    for runtime in settings.runtimes.values():
+        lock = (root / runtime.lock).resolve()
+        if not (lock.is_relative_to(root.resolve()) and lock.is_file()):
+            message = f"There is no file {quoted(runtime.lock)} in this repository."
+            problems.append(parsed.problem(("runtimes", runtime.name, "lock"), message, "Write a path from its root."))
+    return problems
+
+
+def _choices(name: str, known: Mapping[str, Any], table: str) -> str:
+    if not known:
+        return f"Add it to [tool.piste.{table}] in {FILE}."
+    return sentences(suggestion(name, known), f"Choose one of {listed(known)}.")
+
+
+def _syntax(message: str) -> Problem:
+    """tomllib says where only in words: `Expected ... (at line 3, column 4)`."""
+    place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+    line, column = (int(place[1]), int(place[2])) if place else (0, 0)
+    what = message[: place.start()] if place else message.removesuffix(" (at end of document)")
+    return Problem(FILE, line, column, "", f"This is not TOML: {what}.")
+
+
+_HEADER = re.compile(r"\s*\[+\s*([^\[\]]+?)\s*\]+")
+_KEY = re.compile(r"""(\s*)((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+
+
+def _marks(text: str) -> dict[Keys, Position]:
+    """Where tables and keys of [tool.piste] stand; tomllib tells no positions."""
+    marks: dict[Keys, Position] = {}
+    table: Keys = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            table = _parts(header[1])
+            marks.setdefault(table, (number, 1))
+        elif key := _KEY.match(line):
+            marks.setdefault((*table, *_parts(key[2])), (number, len(key[1]) + 1))
+    prefix = ("tool", "piste")
+    return {path[2:]: place for path, place in marks.items() if path[:2] == prefix}
+
+
+def _parts(dotted: str) -> Keys:
+    return tuple(part.strip("\"'") for part in _PART.findall(dotted))

@@ -1,0 +1,195 @@
+"""One document against its schema: what jsonschema finds, said for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from piste.documents import Parsed
+from piste.errors import Problem
+from piste.problems import Path, dotted, listed, quoted, sentences, suggestion
+from piste.resources import schema
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
+
+Finding = tuple[Path, str, str]
+"""Where, what, and what to write instead."""
+
+_TYPES: Final = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "keys and values",
+    "null": "nothing",
+}
+
+
+def check(parsed: Parsed, kind: str) -> list[Problem]:
+    """Problems of a document whose `kind` is the name of its schema."""
+    findings = dict.fromkeys(
+        finding for error in _validator(kind).iter_errors(parsed.data) for finding in _findings(error)
+    )
+    return [parsed.problem(path, message, hint) for path, message, hint in findings]
+
+
+def example(key: str | int, node: Mapping[str, Any]) -> str:
+    """`Write e.g.  key: value`, from the first example of a schema's node."""
+    if not node.get("examples"):
+        return ""
+    value = flow(node["examples"][0])
+    return f"Write e.g.  {value}" if isinstance(key, int) else f"Write e.g.  {key}: {value}"
+
+
+def flow(value: Any) -> str:
+    """A value as one line of YAML."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(flow(item) for item in value) + "]"
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9 ._/-]*(?<! )", value)
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+@cache
+def _validator(kind: str) -> Validator:
+    from jsonschema import Draft202012Validator, validators  # 70 ms to import: only when there is something to check
+
+    kinds: type[Validator] = validators.extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    return kinds(schema(kind))
+
+
+def _pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    """As in JSON Schema, where $ is the end and not, as in Python, also the place before a last newline."""
+    from jsonschema import ValidationError
+
+    if isinstance(instance, str) and not re.search(re.sub(r"\$(?=$|\|)", r"\\Z", pattern), instance):
+        yield ValidationError("does not match")
+
+
+def _findings(error: ValidationError) -> Iterator[Finding]:
+    path = tuple(error.absolute_path)
+    if "propertyNames" in error.absolute_schema_path:
+        yield (*path, str(error.instance)), *_key_form(error)
+        return
+    explain = _EXPLAIN.get(str(error.validator))
+    if explain is None:
+        yield path, f"{quoted(error.instance)} is not allowed here.", example(_last(path), _node(error))
+    else:
+        yield from explain(path, error)
+
+
+def _last(path: Path) -> str | int:
+    return path[-1] if path else 0
+
+
+def _node(error: ValidationError) -> Mapping[str, Any]:
+    return error.schema if isinstance(error.schema, Mapping) else {}
+
+
+def _found(error: ValidationError) -> Any:
+    return error.instance
+
+
+def _wanted(error: ValidationError) -> Any:
+    return error.validator_value
+
+
+def _key_form(error: ValidationError) -> tuple[str, str]:
+    node = _node(error)
+    return f"{quoted(_found(error))} is no name here: {node.get('x-form', '')}.", f"Write e.g.  {node['examples'][0]}"
+
+
+def _unknown_keys(path: Path, error: ValidationError) -> Iterator[Finding]:
+    known = _node(error).get("properties", {})
+    for key in _found(error):
+        if key not in known:
+            near = suggestion(key, known, quote=False)
+            of = f" of {dotted(path)}" if path else ""
+            hint = sentences(near, f"Keys here are {listed(known, 20)}.")
+            yield (*path, key), f"{quoted(key)} is not a key{of}.", hint
+
+
+def _missing_keys(path: Path, error: ValidationError) -> Iterator[Finding]:
+    node = _node(error)
+    for key in _wanted(error):
+        if key not in _found(error):
+            yield (*path, key), f"{quoted(key)} is missing.", example(key, node.get("properties", {}).get(key, {}))
+
+
+def _wrong_type(path: Path, error: ValidationError) -> Iterator[Finding]:
+    wanted = _wanted(error) if isinstance(_wanted(error), list) else [_wanted(error)]
+    names = " or ".join(_TYPES[name] for name in wanted)
+    yield path, f"This must be {names}, not {_described(_found(error))}.", example(_last(path), _node(error))
+
+
+def _described(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "keys and values"
+    return "a list" if isinstance(value, list) else quoted(value)
+
+
+def _not_a_choice(path: Path, error: ValidationError) -> Iterator[Finding]:
+    choices = [str(choice) for choice in _wanted(error)]
+    hint = sentences(suggestion(_found(error), choices), f"Choose one of {listed(choices)}.")
+    yield path, f"{quoted(_found(error))} is not a {_last(path)} that piste knows.", hint
+
+
+def _not_the_constant(path: Path, error: ValidationError) -> Iterator[Finding]:
+    message = f"{quoted(_found(error))} is not a format that this version of piste reads."
+    yield path, message, f"Write  {_last(path)}: {flow(_wanted(error))}"
+
+
+def _wrong_form(path: Path, error: ValidationError) -> Iterator[Finding]:
+    form = _node(error).get("x-form", "another form")
+    yield path, f"{quoted(_found(error))} is not written as {form}.", example(_last(path), _node(error))
+
+
+def _duplicate(path: Path, error: ValidationError) -> Iterator[Finding]:
+    for index, item in enumerate(_found(error)):
+        if item in _found(error)[:index]:
+            yield (*path, index), f"{quoted(item)} is in this list already.", "Keep one of them."
+
+
+def _bound(text: str) -> Callable[[Path, ValidationError], Iterator[Finding]]:
+    def explain(path: Path, error: ValidationError) -> Iterator[Finding]:
+        limit = f"{_wanted(error):,}"
+        yield path, f"{_described(_found(error))}: {text.format(limit)}.", example(_last(path), _node(error))
+
+    return explain
+
+
+def _size(text: str, unit: str) -> Callable[[Path, ValidationError], Iterator[Finding]]:
+    def explain(path: Path, error: ValidationError) -> Iterator[Finding]:
+        count = f"{len(_found(error)):,} {unit}" if _found(error) else "nothing"
+        message = f"This has {count}; it needs {text} {_wanted(error):,}."
+        yield path, message, example(_last(path), _node(error))
+
+    return explain
+
+
+_EXPLAIN: Final[Mapping[str, Callable[[Path, ValidationError], Iterator[Finding]]]] = {
+    "additionalProperties": _unknown_keys,
+    "required": _missing_keys,
+    "type": _wrong_type,
+    "enum": _not_a_choice,
+    "const": _not_the_constant,
+    "pattern": _wrong_form,
+    "uniqueItems": _duplicate,
+    "minimum": _bound("this must be at least {}"),
+    "maximum": _bound("this must be at most {}"),
+    "exclusiveMinimum": _bound("this must be more than {}"),
+    "minLength": _size("at least", "characters"),
+    "maxLength": _size("at most", "characters"),
+    "minItems": _size("at least", "items"),
+    "maxItems": _size("at most", "items"),
+    "maxProperties": _size("at most", "keys"),
+}

@@ -1,0 +1,32 @@
+"""Texts with {COLUMN} in them, and the columns that a query gives back."""
+
+from __future__ import annotations
+
+import re
+
+_COLUMN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SELECT = re.compile(r"\s*select\s+(?:distinct\s+)?([^()'*]+?)\s+from\s", re.IGNORECASE)
+_ITEM = re.compile(
+    r"""\s*(?:[A-Za-z_][\w$]*\.)*([A-Za-z_][\w$]*|"[^"]+")(?:\s+(?:as\s+)?([A-Za-z_][\w$]*|"[^"]+"))?\s*""",
+    re.IGNORECASE,
+)
+
+
+def columns(template: str) -> list[str]:
+    """The columns a template names; braces around anything else are plain text."""
+    return list(dict.fromkeys(_COLUMN.findall(template)))
+
+
+def selected(sql: str) -> list[str] | None:
+    """The columns of a plain `SELECT A, T.B, C AS D FROM …`; None when only Snowflake could tell."""
+    select = _SELECT.match(sql)
+    if not select or "--" in sql or "/*" in sql:
+        return None
+    items = [_ITEM.fullmatch(item) for item in select[1].split(",")]
+    names = [_folded(item[2] or item[1]) for item in items if item]
+    return names if len(names) == len(items) else None
+
+
+def _folded(name: str) -> str:
+    """Snowflake folds unquoted names to upper case."""
+    return name[1:-1] if name.startswith('"') else name.upper()
