@@ -1,0 +1,85 @@
+"""Logins. Anybody may log in: what is checked is that a method's own proof is there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+
+from snowglobe.account import Account
+from snowglobe.context import Session
+from snowglobe.engine import Engine
+from snowglobe.identifiers import split
+from snowglobe.wire import Json, SqlError, succeed
+
+VALIDITY_SECONDS = 14400
+DEFAULT_USER = "SNOWGLOBE"
+DEFAULT_ROLE = "ACCOUNTADMIN"
+_NEEDS_TOKEN = {"SNOWFLAKE_JWT", "OAUTH", "PROGRAMMATIC_ACCESS_TOKEN", "WORKLOAD_IDENTITY"}
+_KNOWN = _NEEDS_TOKEN | {"SNOWFLAKE", ""}
+
+
+def open_session(account: Account, engine: Engine, query: dict[str, str], data: Json) -> Session:
+    user = _user(data)
+    token = secrets.token_urlsafe(32)
+    connection = engine.connect(token, _one(query.get("databaseName")), _one(query.get("schemaName")))
+    warehouse = _one(query.get("warehouse"))
+    role = _one(query.get("roleName")) or DEFAULT_ROLE
+    if account.roles.get((role,)) is None:
+        engine.disconnect(token)
+        raise SqlError(390189, f"Role '{role}' specified in the connect string does not exist or not authorized.")
+    known = account.warehouses.get((warehouse,)) if warehouse else None
+    return Session(token, connection, user, role, warehouse if known is not None else None)
+
+
+def reply(session: Session, parameters: Json) -> Json:
+    return succeed(
+        {
+            "token": session.token,
+            "masterToken": f"master-{session.token}",
+            "validityInSeconds": VALIDITY_SECONDS,
+            "masterValidityInSeconds": VALIDITY_SECONDS,
+            "sessionId": session.id,
+            "displayUserName": session.user,
+            "serverVersion": "9.0.0",
+            "idToken": None,
+            "parameters": [
+                {"name": "AUTOCOMMIT", "value": parameters.get("AUTOCOMMIT", True)},
+                {"name": "TIMEZONE", "value": "Etc/UTC"},
+                {"name": "CLIENT_SESSION_KEEP_ALIVE_HEARTBEAT_FREQUENCY", "value": 3600},
+                {"name": "CLIENT_STAGE_ARRAY_BINDING_THRESHOLD", "value": 0},
+            ],
+            "sessionInfo": {
+                "databaseName": session.connection.database,
+                "schemaName": session.connection.schema,
+                "warehouseName": session.warehouse,
+                "roleName": session.role,
+            },
+        }
+    )
+
+
+def _user(data: Json) -> str:
+    method = str(data.get("AUTHENTICATOR") or "").upper()
+    if method not in _KNOWN:
+        raise SqlError(390144, f"snowglobe does not know the authenticator {method!r} (tooling/snowglobe/logins.py)")
+    token = data.get("TOKEN")
+    if method in _NEEDS_TOKEN and not token:
+        raise SqlError(390303, f"Invalid token: {method} needs one.")
+    if method in {"SNOWFLAKE_JWT", "WORKLOAD_IDENTITY"}:
+        claims = _claims(str(token), method)
+        return str(data.get("LOGIN_NAME") or claims.get("sub") or DEFAULT_USER).upper()
+    return str(data.get("LOGIN_NAME") or DEFAULT_USER).upper()
+
+
+def _claims(token: str, method: str) -> Json:
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError) as error:
+        raise SqlError(390144, f"JWT token is invalid ({method}).") from error
+    return claims if isinstance(claims, dict) else {}
+
+
+def _one(text: str | None) -> str | None:
+    return split(text)[0] if text else None

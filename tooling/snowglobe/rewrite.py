@@ -1,0 +1,138 @@
+"""Small rewrites of SQL that goes on to fakesnow, each for one thing that it reads differently from Snowflake."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+
+import sqlglot
+from sqlglot import exp
+
+from snowglobe import catalog, cortex, experiments, services
+from snowglobe.context import Context
+from snowglobe.wire import Cell, Json, Rows, named
+
+_OPAQUE = r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"]|\"\")*\"|\$\$.*?\$\$"
+_HISTORY = re.compile(
+    r"TABLE\s*\(\s*SNOWFLAKE\.SPCS\.GET_JOB_HISTORY\s*\(([^()]*(?:\([^()]*(?:\([^()]*\))?[^()]*\)[^()]*)*)\)\s*\)", re.IGNORECASE
+)
+_LIMIT = re.compile(r"RESULT_LIMIT\s*=>\s*(\d+)", re.IGNORECASE)
+_RUN_METRICS = re.compile(
+    r"""TABLE\s*\(\s*"?SYSTEM\$GET_EXPERIMENT_RUN_METRICS"?\s*\(\s*'([^']*)'(?:\s*::\s*STRING)?\s*,"""
+    r"""\s*'([^']*)'(?:\s*::\s*STRING)?\s*\)\s*\)""", re.IGNORECASE,
+)  # fmt: skip
+_RESULT_SCAN = re.compile(r"TABLE\s*\(\s*RESULT_SCAN\s*\(\s*'([^']*)'\s*\)\s*\)", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"IDENTIFIER\s*\(\s*\?\s*\)", re.IGNORECASE)
+_CURRENT = re.compile(rf"\bCURRENT_({catalog.CURRENT})\s*\(\s*\)", re.IGNORECASE)
+_UNKNOWN = re.compile(
+    r"\bSYSTEM\$\w+|!\s*SPCS_\w+|\b(?:JOB\s+SERVICE|COMPUTE\s+POOL|EXPERIMENT|CODE\s+BUNDLE|IMAGE\s+REPOSITORY)\b(?!\s*[,.=)])"
+    r"|\bAI_\w+\s*\(|\bSNOWFLAKE\s*\.\s*(?:CORTEX|SPCS|ML)\b|\bCORTEX\s*\.|\bEXECUTE\s+(?:JOB|CODE)\b", re.IGNORECASE,
+)  # fmt: skip
+_TEXT_RULES: tuple[tuple[str, str], ...] = (
+    # DuckDB's temporary tables have no schema.
+    (r'(?:"?\w+"?\.){1,2}("?SNOWPARK_TEMP_TABLE_\w+"?)', r"\1"),
+    (r"\bSCOPED\s+TEMP", "TEMP"),
+    # Snowpark writes CREATE TABLE T IF NOT EXISTS (…).
+    (r"^(\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:\w+\s+)*?TABLE)\s+(\S+)\s+IF\s+NOT\s+EXISTS", r"\1 IF NOT EXISTS \2"),
+)
+_HISTORY_TYPES = ("VARCHAR",) * 7 + ("JSON",) + ("TIMESTAMP_TZ",) * 3
+_HISTORY_COLUMNS = ("NAME", "STATUS", "MESSAGE", "DATABASE_NAME", "SCHEMA_NAME", "OWNER", "COMPUTE_POOL_NAME", "PARAMETERS",
+                    "CREATED_TIME", "COMPLETED_TIME", "DELETED_TIME")  # fmt: skip
+HISTORY_TABLE = "_fs_global.main.snowglobe_jobs"
+DEFAULT_HISTORY = 100
+_MOST_RESULTS = 200
+_results: OrderedDict[str, Rows] = OrderedDict()
+
+
+def remember(result: Rows) -> None:
+    """Our own replies, for RESULT_SCAN."""
+    _results[result.query_id] = result
+    while len(_results) > _MOST_RESULTS:
+        _results.popitem(last=False)
+
+
+def rewrite(context: Context, body: Json) -> Json:
+    sql, used = _inline_identifiers(context)
+    sql = _history(context, sql)
+    sql = _RUN_METRICS.sub(lambda m: experiments.history_sql(context, m[1], m[2]), sql)
+    sql = _RESULT_SCAN.sub(_result_scan, sql)
+    if re.search(r"\bAI_COMPLETE\s*\(", sql, re.IGNORECASE):
+        sql = cortex.rewrite(sql)
+    if _UNKNOWN.search(_outside(sql, lambda part: part, opaque="''")):
+        raise context.unknown()
+    sql = _outside(sql, lambda part: _CURRENT.sub(lambda m: catalog.value(context, m[1]), part))
+    sql = _outside(sql, lambda part: re.sub(r"\bAT\b(?!\s*\()", '"AT"', part, flags=re.IGNORECASE))
+    for pattern, replacement in _TEXT_RULES:
+        sql = re.sub(pattern, replacement, sql, flags=re.IGNORECASE)
+    if re.search(r"\$\d", sql) and re.search(r"\bVALUES\b", sql, re.IGNORECASE):
+        sql = _dollar_columns(sql)
+    return body | {"sqlText": sql} | ({"bindings": _shifted(body, used)} if used else {})
+
+
+def _outside(sql: str, change: Callable[[str], str], opaque: str | None = None) -> str:
+    """Changes what is neither a string nor a quoted name."""
+    parts = re.split(f"({_OPAQUE})", sql, flags=re.DOTALL)
+    return "".join(
+        change(part) if index % 2 == 0 else part if opaque is None else opaque for index, part in enumerate(parts)
+    )
+
+
+def _inline_identifiers(context: Context) -> tuple[str, int]:
+    """IDENTIFIER(?) at the front of a statement becomes the name itself, as DDL needs."""
+    sql, used = context.sql, 0
+    for binding in context.bindings:
+        match = _IDENTIFIER.search(sql)
+        if match is None or "?" in sql[: match.start()]:
+            break
+        sql = sql[: match.start()] + str(binding) + sql[match.end() :]
+        used += 1
+    return sql, used
+
+
+def _shifted(body: Json, used: int) -> Json:
+    bindings: Json = body["bindings"]
+    return {str(number - used): bindings[str(number)] for number in range(used + 1, len(bindings) + 1)}
+
+
+def _history(context: Context, sql: str) -> str:
+    match = _HISTORY.search(sql)
+    if not match:
+        return sql
+    most = int(m[1]) if (m := _LIMIT.search(match[1])) else DEFAULT_HISTORY
+    columns = ", ".join(f"{name} {kind}" for name, kind in zip(_HISTORY_COLUMNS, _HISTORY_TYPES, strict=True))
+    context.engine.fill(HISTORY_TABLE, columns.replace("TIMESTAMP_TZ", "TIMESTAMPTZ"), services.history(context.jobs.all(), most))
+    return sql[: match.start()] + HISTORY_TABLE + sql[match.end() :]
+
+
+def _result_scan(match: re.Match[str]) -> str:
+    result = _results.get(match[1])
+    return match[0] if result is None else _as_query(result)
+
+
+def _as_query(result: Rows) -> str:
+    columns = named(result.columns)
+    names = ", ".join('"' + name.replace('"', '""') + '"' for name, _ in columns)
+    rows = [", ".join(_constant(v, kind) for v, (_, kind) in zip(row, columns, strict=True)) for row in result.rows]
+    values = ", ".join(f"({row})" for row in rows) or "(" + ", ".join("NULL" for _ in columns) + ")"
+    return f"(SELECT * FROM (VALUES {values}) AS T({names}){'' if rows else ' WHERE 1 = 0'})"
+
+
+def _constant(value: Cell, kind: str) -> str:
+    if value is None:
+        return "NULL"
+    if kind == "fixed":
+        return str(value)
+    text = str(value).replace("\\", "\\\\").replace("'", "''")
+    return f"TO_TIMESTAMP_LTZ('{text}')" if kind.startswith("timestamp") else f"'{text}'"
+
+
+def _dollar_columns(sql: str) -> str:
+    """SELECT $1 AS "A" FROM VALUES (…)."""
+    tree = sqlglot.parse_one(sql, read="snowflake")
+    for parameter in list(tree.find_all(exp.Parameter)):
+        if str(parameter.this).isdigit():
+            parameter.replace(exp.column(exp.to_identifier(f"COLUMN{parameter.this}", quoted=True)))
+    return tree.sql(dialect="snowflake")
+
+

@@ -1,0 +1,146 @@
+"""The HTTP endpoint: logins, and statements answered by the table in statements.py or by fakesnow."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import logging
+import re
+from collections.abc import AsyncIterator
+
+import fakesnow.server as fakesnow_server
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from snowglobe import logins, rewrite, statements
+from snowglobe.account import Account
+from snowglobe.context import Context, Session
+from snowglobe.engine import Engine
+from snowglobe.jobs import Jobs
+from snowglobe.replies import Replies
+from snowglobe.trace import Trace
+from snowglobe.wire import Json, Rows, SqlError, Transfer, fail, read_body, rowset, succeed
+
+_COMMENT = re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"]|\"\")*\"|\$\$.*?\$\$|(/\*.*?\*/|--[^\n]*)", re.DOTALL)
+log = logging.getLogger("snowglobe")
+
+
+class Server:
+    def __init__(self, account: Account, engine: Engine, jobs: Jobs, trace: Trace) -> None:
+        self.account, self.engine, self.jobs, self.trace = account, engine, jobs, trace
+        self.sessions: dict[str, Session] = {}
+        self.replies = Replies()
+
+    def app(self) -> Starlette:
+        @contextlib.asynccontextmanager
+        async def lifespan(_: Starlette) -> AsyncIterator[None]:
+            yield
+            await run_in_threadpool(self.jobs.stop)
+
+        mine = {
+            "/session/v1/login-request": self.login,
+            "/queries/v1/query-request": self.query,
+            "/session": self.session,
+            "/session/heartbeat": self.session,
+            "/session/token-request": self.renew,
+            "/session/authenticator-request": _accept,
+            "/telemetry/send": _accept,
+        }
+        routes = [Route(path, endpoint, methods=["POST"]) for path, endpoint in mine.items()]
+        theirs = [r for r in fakesnow_server.routes if r.path not in mine]
+        return Starlette(routes=[*routes, *theirs], lifespan=lifespan)
+
+    async def login(self, request: Request) -> Response:
+        body = read_body(await request.body(), request.headers.get("Content-Encoding"))
+        data = body.get("data") or {}
+        try:
+            session = logins.open_session(self.account, self.engine, dict(request.query_params), data)
+        except SqlError as error:
+            return JSONResponse(fail(error))
+        self.sessions[session.token] = session
+        return JSONResponse(logins.reply(session, data.get("SESSION_PARAMETERS") or {}))
+
+    async def session(self, request: Request) -> Response:
+        session = self.sessions.get(_token(request))
+        if session is None:
+            return _expired()
+        if request.query_params.get("delete"):
+            del self.sessions[session.token]
+            self.engine.disconnect(session.token)
+        return JSONResponse(succeed())
+
+    async def renew(self, request: Request) -> Response:
+        """A session token for a master token: the session goes on under the token it has."""
+        session = self.sessions.get(_token(request).removeprefix("master-"))
+        if session is None:
+            return _expired()
+        return JSONResponse(logins.reply(session, {}) | {"message": "renewed"})
+
+    async def query(self, request: Request) -> Response:
+        session = self.sessions.get(_token(request))
+        if session is None:
+            return _expired()
+        body = read_body(await request.body(), request.headers.get("Content-Encoding"))
+        request_id = request.query_params.get("requestId")
+        self._note(session, body, request_id)
+
+        async def answer() -> bytes:
+            return json.dumps(await self._answer(session, request, body)).encode()
+
+        return Response(await self.replies.once(request_id, answer), media_type="application/json")
+
+    def _note(self, session: Session, body: Json, request_id: str | None) -> None:
+        bindings = {k: v.get("value") for k, v in (body.get("bindings") or {}).items()}
+        self.trace.write(
+            session=session.id, user=session.user, sql=body.get("sqlText"), bindings=bindings, request_id=request_id,
+            describe_only=bool(body.get("describeOnly")), repeated=self.replies.seen(request_id),
+        )  # fmt: skip
+
+    async def _answer(self, session: Session, request: Request, body: Json) -> Json:
+        try:
+            return await self._run(session, request, body)
+        except SqlError as error:
+            return fail(error)
+        except Exception as error:  # a 5xx would make the client retry for minutes
+            log.exception("in: %s", body.get("sqlText"))
+            text = f"snowglobe failed: {type(error).__name__}: {error} in: {body.get('sqlText')}"
+            return fail(SqlError(370001, text, "XX000"))
+
+    async def _run(self, session: Session, request: Request, body: Json) -> Json:
+        sql = _COMMENT.sub(lambda m: " " if m[1] else m[0], str(body.get("sqlText") or "")).strip().rstrip(";").rstrip()
+        context = Context(self.account, self.engine, self.jobs, session, sql, _bindings(body))
+        found = statements.find(sql)
+        if found is None:
+            return await self.engine.run(session, request, rewrite.rewrite(context, body))
+        handler, match = found
+        result = handler(context, match) if inspect.iscoroutinefunction(handler) else run_in_threadpool(handler, context, match)
+        return self._reply(context, await result)
+
+    def _reply(self, context: Context, result: Rows | Transfer) -> Json:
+        if isinstance(result, Transfer):
+            return succeed(result.data)
+        rewrite.remember(result)
+        connection = context.session.connection
+        return rowset(result, connection.database, connection.schema)
+
+
+def _bindings(body: Json) -> list[object]:
+    bindings = body.get("bindings") or {}
+    return [bindings[key]["value"] for key in sorted(bindings, key=int)] if all(k.isdigit() for k in bindings) else []
+
+
+def _token(request: Request) -> str:
+    match = re.search(r'Token="([^"]*)"', request.headers.get("Authorization", ""))
+    return match[1] if match else ""
+
+
+def _expired() -> Response:
+    return JSONResponse(fail(SqlError(390104, "User must login again to access the service.", "08001")))
+
+
+async def _accept(_: Request) -> Response:
+    return JSONResponse(succeed())
