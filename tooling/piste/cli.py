@@ -46,9 +46,18 @@ names = click.argument("names", nargs=-1, metavar="[NAME]...")
 def main(context: click.Context, root: Path, environment: str | None, connection: str | None) -> None:
     """Fine-tune language models inside Snowflake from experiments in git.
 
-    Every day: new, run, plan, status. Operating: validate, apply, collect, cancel, logs, doctor, demo.
-    Exit codes: 0 done or nothing to do, 1 the input, a run or Snowflake is at fault, 2 wrong usage,
-    3 there is something to do (plan --check), 4 a policy refuses, 130 interrupted.
+    \b
+    Every day:  new, run, plan, status
+    Operating:  validate, apply, collect, cancel, logs, doctor, demo
+
+    \b
+    Exit codes:
+      0    done, or nothing to do
+      1    the input, a run or Snowflake is at fault
+      2    wrong usage
+      3    plan --check: there is something to do
+      4    a policy refuses
+      130  interrupted
     """
     context.obj = Place(root, environment, connection)
 
@@ -170,8 +179,9 @@ def apply(at: Place, names: Sequence[str], retry: Sequence[str], wait: bool) -> 
 @place
 @command
 def run(at: Place, name: str, retry: bool) -> int:
-    """Run one experiment from the working tree, dirty or not; follow it and write its report.
+    """Run one experiment from the working tree.
 
+    The tree may be dirty. Follows the run and writes its report.
     Merging the same files later trains nothing again.
     """
     from piste import journeys, rendering
@@ -192,7 +202,10 @@ def run(at: Place, name: str, retry: bool) -> int:
 @place
 @command
 def collect(at: Place, wait: bool) -> int:
-    """Record the runs that ended and write each report whose bytes would differ."""
+    """Record ended runs and write their reports.
+
+    A report is written when its bytes would differ, never otherwise.
+    """
     from piste import journeys
 
     desired = journeys.read(at.root)
@@ -275,7 +288,10 @@ def new(at: Place, name: str, source: str) -> int:
 @place
 @command
 def doctor(at: Place, shape: str) -> int:
-    """Say which objects and privileges are missing, with the SQL that makes them."""
+    """Say what is missing in Snowflake.
+
+    Objects and privileges, with the SQL that makes them.
+    """
     from piste import doctor as examination
     from piste import journeys
 
@@ -291,8 +307,9 @@ def doctor(at: Place, shape: str) -> int:
 @place
 @command
 def demo(at: Place, directory: Path) -> int:
-    """The whole loop on an embedded Snowflake: plan, submit, really train, evaluate, report, commit.
+    """The whole loop on an embedded Snowflake.
 
+    Plan, submit, really train, evaluate, report, commit.
     Works in a clone of the repository below .demo/; the repository itself stays as it is.
     """
     from piste import demo as loop

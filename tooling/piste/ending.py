@@ -21,6 +21,11 @@ def has_ended(run: Run) -> bool:
     return run.job_status in ENDED_JOBS or not run.job_status
 
 
+def is_over(run: Run) -> bool:
+    """Nothing more will happen to it, recorded or not."""
+    return run.collected or has_ended(run) or not (run.live or run.job)
+
+
 def record(run: Run, results: bytes | None) -> dict[str, Any]:
     """The ledger's `ended` row: judged by the results on the stage and the job's status, never by `job.result()`."""
     found = _results(results)

@@ -33,6 +33,9 @@ class Desired:
     variants: tuple[Variant, ...]
     reports: Mapping[str, bytes]
 
+    def experiment(self, name: str) -> Experiment:
+        return next(one for one in self.experiments if one.name == name)
+
     def only(self, names: Collection[str]) -> tuple[Variant, ...]:
         """The variants of these experiments (or experiment/variant); all of them without a name."""
         chosen = tuple(v for v in self.variants if not names or v.experiment in names or v.title in names)
@@ -107,8 +110,8 @@ def _submit(desired: Desired, account: Account, action: Action, origin: Mapping[
     made = payload(
         action,
         resources.payload_files(),
-        repository.declared_files(desired.root, variant.experiment, spec["files"]),
-        repository.lock(desired.root, runtime),
+        repository.declared_files(desired.root, desired.experiment(variant.experiment)),
+        (desired.root / runtime.lock).read_bytes(),
     )
     digests = {key: getattr(variant.digests, key) for key in ("training", "generation", "scoring", "suite")}
     named = {"experiment": variant.experiment, "variant": variant.name}
@@ -188,7 +191,7 @@ def follow(
     while True:
         found = tuple(run for run in observed.runs(account.observe()) if run.name in wanted)
         yield found
-        if all(not run.live or ending.has_ended(run) for run in found) and len(found) == len(wanted):
+        if len(found) == len(wanted) and all(ending.is_over(run) for run in found):
             return
         pause(seconds)
 

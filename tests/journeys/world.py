@@ -1,0 +1,180 @@
+"""A git repository of tiny experiments beside an account, and the commands that people type in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = "PISTE.DEV"
+
+SUITE: dict[str, Any] = {
+    "schema": "suite/v1",
+    "title": "Tiny notes",
+    "data": {"sql": "SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = 'test' ORDER BY ID LIMIT 6", "key": "ID"},
+    "prompt": {"user": "{DIALOGUE}"},
+    "generate": {"max_new_tokens": 8},
+    "reference": "{NOTE}",
+    "scores": [{"name": "json_valid"}, {"name": "exact_match"}],
+}
+RECIPE: dict[str, Any] = {
+    "type": "sft",
+    "model": {
+        "name_or_path": "./inputs/base-model",
+        "dtype": "fp32",
+        "disable_activation_checkpoint": True,
+        "peft_config": {"peft_type": "Lora", "task_type": "CAUSAL_LM", "r": 4, "target_modules": ["q_proj", "v_proj"]},
+    },
+    "data": {
+        "sources": [
+            {
+                "type": "snowflake_messages",
+                "sql": "SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = 'train' ORDER BY ID LIMIT 12",
+                "key": "ID",
+                "messages": {"user": "{DIALOGUE}", "assistant": "{NOTE}"},
+            }
+        ],
+        "max_length": 512,
+        "div_length": 16,
+        "num_proc": 1,
+        "dl_num_workers": 1,
+    },
+    "micro_batch_size": 4,
+    "train_iters": 3,
+    "optimizer": {"learning_rate": 0.001},
+}
+EXPERIMENT: dict[str, Any] = {
+    "schema": "experiment/v1",
+    "title": "A tiny model",
+    "question": "Does the straight line hold?",
+    "owner": "@ana",
+    "train": {"recipe": "recipe.yaml", "runtime": "cpu-2026.11", "inputs": {"base-model": "@MODELS/tiny"}},
+    "evaluate": {"suite": "tiny-notes"},
+    "compute": {"pool": "cpu", "timeout": "10m"},
+}
+SETTINGS = """
+[tool.piste]
+environment = "dev"
+runtime = "cpu-2026.11"
+[tool.piste.environments.dev]
+database = "PISTE"
+schema = "DEV"
+pools = {cpu = "PISTE_CPU"}
+[tool.piste.runtimes."cpu-2026.11"]
+lock = "runtime.txt"
+[tool.piste.credits]
+CPU_X64_S = 0.11
+"""
+
+
+@dataclass
+class Done:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class World:
+    """`connection` is the name in connections.toml of `home`."""
+
+    root: Path
+    home: Path
+    connection: str
+    trace: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def piste(self, *arguments: str) -> Done:
+        command = [sys.executable, "-m", "piste", "--root", str(self.root), "--connection", self.connection, *arguments]
+        return self.shell(*command)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "piste", "--root", str(self.root), "--connection", self.connection, *arguments]
+        return subprocess.Popen(
+            command, env=self._surroundings(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def shell(self, *command: str) -> Done:
+        done = subprocess.run(command, env=self._surroundings(), capture_output=True, text=True, check=False)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def _surroundings(self) -> dict[str, str]:
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+        return {**os.environ, "SNOWFLAKE_HOME": str(self.home), "PATH": path, **self.environment}
+
+    def git(self, *arguments: str) -> str:
+        done = self.shell(
+            "git", "-C", str(self.root), "-c", "user.name=ana", "-c", "user.email=ana@localhost", *arguments
+        )
+        assert done.code == 0, done.err
+        return done.out.strip()
+
+    def commit(self, message: str) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+
+    def write(self, path: str, content: str | dict[str, Any]) -> None:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+
+    def edit(self, path: str, **changes: Any) -> None:
+        """Set dotted keys of a YAML file; the file is written anew."""
+        document = yaml.safe_load((self.root / path).read_text())
+        for dotted, value in changes.items():
+            *parents, last = dotted.split(".")
+            place = document
+            for parent in parents:
+                place = place[int(parent) if isinstance(place, list) else parent]
+            if isinstance(place, list):
+                place.insert(int(last), value)
+            else:
+                place[last] = value
+        self.write(path, document)
+
+    def add(self, name: str, recipe: dict[str, Any] | None = None, **changes: Any) -> None:
+        """An experiment with the recipe above; `changes` are dotted keys of experiment.yaml."""
+        self.write(f"experiments/{name}/experiment.yaml", EXPERIMENT)
+        self.write(f"experiments/{name}/recipe.yaml", recipe or RECIPE)
+        self.edit(f"experiments/{name}/experiment.yaml", title=f"The experiment {name}", **changes)
+
+    def actions(self, *arguments: str) -> dict[str, dict[str, Any]]:
+        """The plan's actions by experiment/variant."""
+        done = self.piste("plan", "--format", "json", *arguments)
+        assert done.code == 0, done.err
+        return {f"{one['experiment']}/{one['variant']}".rstrip("/"): one for one in done.json()["actions"]}
+
+    def statuses(self) -> dict[str, tuple[str | None, str | None]]:
+        done = self.piste("status", "--format", "json")
+        assert done.code == 0, done.err
+        named = {f"{one['experiment']}/{one['variant']}".rstrip("/"): one for one in done.json()}
+        return {name: (one["training"], one["evaluation"]) for name, one in named.items()}
+
+    def statements(self) -> list[dict[str, Any]]:
+        """What the account was asked so far."""
+        assert self.trace is not None
+        return [json.loads(line) for line in self.trace.read_text().splitlines()]
+
+
+def found(root: Path, home: Path, connection: str, trace: Path | None) -> World:
+    """A new repository with a suite and settings, and nothing to do."""
+    world = World(root, home, connection, trace)
+    root.mkdir(parents=True)
+    world.write("pyproject.toml", SETTINGS)
+    (root / "runtime.txt").write_bytes((ROOT / "tooling/runtimes/cpu-2026.11.txt").read_bytes())
+    world.write("experiments/_suites/tiny-notes/suite.yaml", SUITE)
+    world.git("init", "-q", "-b", "main")
+    world.commit("begin")
+    return world
