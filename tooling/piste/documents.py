@@ -27,7 +27,7 @@ from yaml.events import (
 
 from piste.errors import Problem
 from piste.problems import Path, dotted, quoted
-from piste.scalars import Unreadable, core, read_differently
+from piste.scalars import UnreadableError, core, read_differently
 
 Position = tuple[int, int]
 """Line and column, from 1."""
@@ -67,12 +67,12 @@ def parse(text: bytes, file: str, *, recipe: bool = False) -> Parsed:
     reader = _Reader(file, recipe)
     try:
         data = reader.document(_decoded(text, file))
-    except _Refused as refused:
+    except _RefusedError as refused:
         return Parsed(file, None, problems=(*reader.problems, refused.problem))
     return Parsed(file, data, reader.marks, tuple(reader.problems))
 
 
-class _Refused(ValueError):
+class _RefusedError(ValueError):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
@@ -81,19 +81,25 @@ class _Refused(ValueError):
 def _decoded(text: bytes, file: str) -> str:
     if len(text) > MAX_BYTES:
         size = f"{len(text) / (1 << 20):.1f} MiB"
-        raise _Refused(Problem(file, 0, 0, "", f"This file has {size}; at most 1 MiB is read.", "Keep data in tables."))
+        raise _RefusedError(
+            Problem(file, 0, 0, "", f"This file has {size}; at most 1 MiB is read.", "Keep data in tables.")
+        )
     if text.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise _Refused(Problem(file, 1, 1, "", "This file begins with a byte order mark.", "Save it as plain UTF-8."))
+        raise _RefusedError(
+            Problem(file, 1, 1, "", "This file begins with a byte order mark.", "Save it as plain UTF-8.")
+        )
     try:
         decoded = text.decode()
     except UnicodeDecodeError as error:
         line, column = _place(text[: error.start].decode(), error.start)
         message = f"This file is not UTF-8: byte 0x{text[error.start]:02x} has no meaning here."
-        raise _Refused(Problem(file, line, column, "", message, "Save it as UTF-8.")) from None
+        raise _RefusedError(Problem(file, line, column, "", message, "Save it as UTF-8.")) from None
     if odd := _UNPRINTABLE.search(decoded):
         line, column = _place(decoded, odd.start())
         message = f"The control character U+{ord(odd.group()):04X} is not allowed in YAML."
-        raise _Refused(Problem(file, line, column, "", message, 'Remove it, or write it as "\\u…" in double quotes.'))
+        raise _RefusedError(
+            Problem(file, line, column, "", message, 'Remove it, or write it as "\\u…" in double quotes.')
+        )
     return decoded
 
 
@@ -121,7 +127,7 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             self._syntax(error)
         except yaml.YAMLError as error:
-            raise _Refused(Problem(self.file, 0, 0, "", f"This is not YAML: {quoted(str(error))}")) from None
+            raise _RefusedError(Problem(self.file, 0, 0, "", f"This is not YAML: {quoted(str(error))}")) from None
 
     def _document(self) -> Any:
         self._next()
@@ -215,7 +221,7 @@ class _Reader:
             return text
         try:
             value = core(text)
-        except Unreadable as unreadable:
+        except UnreadableError as unreadable:
             self._report(event, path, unreadable.message, unreadable.hint)
             return 0
         if self.recipe and (difference := read_differently(text, value)):
@@ -245,16 +251,16 @@ class _Reader:
         row = [*self.text.split("\n"), ""][line - 1]
         if row[: max(column, 1)].strip() == "" and "\t" in row[: len(row) - len(row.lstrip())]:
             message, hint = "A tab indents this line; YAML allows only spaces there.", "Use two spaces for each level."
-            raise _Refused(Problem(self.file, line, row.index("\t") + 1, "", message, hint)) from None
+            raise _RefusedError(Problem(self.file, line, row.index("\t") + 1, "", message, hint)) from None
         what = ", ".join(part for part in (error.problem, error.context) if part)
         hint = "Look at the indentation, quotes and brackets here and just above."
-        raise _Refused(Problem(self.file, line, column, "", f"This is not YAML: {what}.", hint)) from None
+        raise _RefusedError(Problem(self.file, line, column, "", f"This is not YAML: {what}.", hint)) from None
 
     def _report(self, event: Event, path: Path, message: str, hint: str = "") -> None:
         self.problems.append(Problem(self.file, *_position(event), dotted(path), message, hint))
 
     def _refuse(self, event: Event, path: Path, message: str, hint: str = "") -> NoReturn:
-        raise _Refused(Problem(self.file, *_position(event), dotted(path), message, hint))
+        raise _RefusedError(Problem(self.file, *_position(event), dotted(path), message, hint))
 
 
 def _position(event: Event) -> Position:

@@ -17,42 +17,16 @@ from piste.templates import columns, selected
 TRAINERS: Final = ("sft", "causal", "dpo")
 
 KEYS: Final = frozenset(
-    [
-        "type",
-        "code",
-        "skip_validation",
-        "model",
-        "tokenizer",
-        "data",
-        "logger",
-        "wandb",
-        "scheduler",
-        "optimizer",
-        "deepspeed",
-        "epochs",
-        "loss_log_interval",
-        "train_log_iter_interval",
-        "train_log_metrics_path",
-        "gradient_accumulation_steps",
-        "micro_batch_size",
-        "sequence_parallel_size",
-        "activation_checkpoint_cpu_offload",
-        "tiled_mlp_compute",
-        "seed",
-        "checkpoint",
-        "train_iters",
-        "eval_interval",
-        "eval_log_iter_interval",
-        "exit_iteration",
-        "exit_iteration_this_run",
-        "min_iterations",
-        "overfit_first_batch",
-        "mem_profiler",
-        "mem_profiler_dir",
-        "mem_profiler_max_entries",
+    {
+        "type", "code", "skip_validation", "model", "tokenizer", "data", "logger", "wandb", "scheduler",
+        "optimizer", "deepspeed", "epochs", "loss_log_interval", "train_log_iter_interval",
+        "train_log_metrics_path", "gradient_accumulation_steps", "micro_batch_size", "sequence_parallel_size",
+        "activation_checkpoint_cpu_offload", "tiled_mlp_compute", "seed", "checkpoint", "train_iters",
+        "eval_interval", "eval_log_iter_interval", "exit_iteration", "exit_iteration_this_run",
+        "min_iterations", "overfit_first_batch", "mem_profiler", "mem_profiler_dir", "mem_profiler_max_entries",
         "kill_switch_path",
-    ]
-)
+    }
+)  # fmt: skip
 DPO_KEYS: Final = frozenset({"ref_model", "beta", "ignore_label_index", "label_smoothing", "reference_model_deepspeed"})
 
 SOURCE_KEYS: Final = (

@@ -20,7 +20,7 @@ _SPECIAL_START: Final = frozenset("-+.0123456789~nNtTfF")
 _INTEGERS: Final = range(-(1 << 63), 1 << 63)
 
 
-class Unreadable(ValueError):
+class UnreadableError(ValueError):
     """A scalar that YAML allows and no document may have."""
 
     def __init__(self, message: str, hint: str) -> None:
@@ -42,7 +42,9 @@ def core(text: str) -> Any:
     if _FLOAT.fullmatch(text):
         return _float(text)
     if _NOT_FINITE.fullmatch(text):
-        raise Unreadable(f"{text} is not a number that can be compared.", "Write a finite number, or text in quotes.")
+        raise UnreadableError(
+            f"{text} is not a number that can be compared.", "Write a finite number, or text in quotes."
+        )
     return text
 
 
@@ -51,13 +53,15 @@ def _integer(text: str) -> int:
         value = int(text, 8) if text.startswith("0o") else int(text, 16) if text.startswith("0x") else int(text)
         if value in _INTEGERS:
             return value
-    raise Unreadable(f"The integer {quoted(text)[1:-1]} needs more than 64 bits.", "Write a smaller number.")
+    raise UnreadableError(f"The integer {quoted(text)[1:-1]} needs more than 64 bits.", "Write a smaller number.")
 
 
 def _float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise Unreadable(f"The number {quoted(text)[1:-1]} is too large for a 64-bit float.", "Write a smaller number.")
+        raise UnreadableError(
+            f"The number {quoted(text)[1:-1]} is too large for a 64-bit float.", "Write a smaller number."
+        )
     return value
 
 

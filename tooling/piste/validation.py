@@ -198,7 +198,7 @@ def _compare(source: Source, known: Known) -> Iterator[Problem]:
         message = f"These comparisons go in a circle: {' → '.join(cycle)}."
         yield problem(message, "Let one of them compare with nothing.")
     else:
-        yield from _comparable(source, known.experiments[other], variant, problem)
+        yield from _comparable(source, known.experiments[other], variant, known, problem)
 
 
 def _cycle(start: str, experiments: Mapping[str, Source]) -> list[str]:
@@ -215,21 +215,20 @@ def _compared(source: Source) -> str:
 
 
 def _comparable(
-    source: Source, other: Source, variant: str, problem: Callable[[str, str], Problem]
+    source: Source, other: Source, variant: str, known: Known, problem: Callable[[str, str], Problem]
 ) -> Iterator[Problem]:
-    suites = [section(each.experiment.data, "evaluate").get("suite") for each in (source, other)]
-    if all(isinstance(suite, str) for suite in suites) and suites[0] != suites[1]:
-        message = f"{quoted(other.name)} is evaluated with the suite {quoted(suites[1])}, this experiment with another."
+    ours, theirs = (section(each.experiment.data, "evaluate").get("suite") for each in (source, other))
+    if ours in known.suites and theirs in known.suites and _task(known.suites[ours]) != _task(known.suites[theirs]):
+        message = f"{quoted(other.name)} is evaluated with the suite {quoted(theirs)}, and this with {quoted(ours)}."
         yield problem(message, "Only results of the same suite compare.")
-    theirs, ours = _names(other), _names(source)
-    if theirs is None or ours is None:
-        return
-    if variant and variant not in theirs:
-        hint = _choose(variant, filter(None, theirs), "name the experiment alone")
+    names = _names(other)
+    if variant and names is not None and variant not in names:
+        hint = _choose(variant, filter(None, names), "name the experiment alone")
         yield problem(f"{quoted(other.name)} has no variant {quoted(variant)}.", hint)
-    elif not variant and len(theirs) > 1 and not set(ours) <= set(theirs):
-        message = f"{quoted(other.name)} has {len(theirs)} variants, and this says not which one."
-        yield problem(message, f"Write e.g.  compare: {other.name}/{theirs[0]}")
+
+
+def _task(suite: Parsed) -> Any:
+    return {**suite.data, "title": ""} if isinstance(suite.data, Mapping) else None
 
 
 def _names(source: Source) -> list[str] | None:
