@@ -1,74 +1,20 @@
-"""[tool.piste] of pyproject.toml: environments, runtimes, and what a node-hour costs."""
+"""Reads [tool.piste] of pyproject.toml, with the line of everything that is wrong in it."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from piste import shape
 from piste.documents import Parsed, Position
-from piste.errors import InvalidInput, PisteError, Problem
+from piste.environment import FILE, Environment, Runtime, Settings, choices
+from piste.errors import InvalidInput, Problem
 from piste.problems import Path as Keys
-from piste.problems import listed, quoted, sentences, suggestion
-
-FILE: Final = "pyproject.toml"
-
-
-@dataclass(frozen=True)
-class Environment:
-    """Where runs go. `pools` maps the alias that experiments use to a compute pool."""
-
-    name: str
-    database: str
-    schema: str
-    connection: str = ""
-    role: str = ""
-    warehouse: str = ""
-    pools: Mapping[str, str] = field(default_factory=dict)
-    external_access: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """`lock` is a path relative to the root; `image` is the job's runtime_environment, "" for Snowflake's default."""
-
-    name: str
-    lock: str
-    image: str = ""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour."""
-
-    environment: str = ""
-    runtime: str = ""
-    environments: Mapping[str, Environment] = field(default_factory=dict)
-    runtimes: Mapping[str, Runtime] = field(default_factory=dict)
-    credits: Mapping[str, float] = field(default_factory=dict)
-
-    def chosen(self, name: str = "") -> Environment:
-        """The environment of that name, else the default one, else the only one."""
-        only = next(iter(self.environments)) if len(self.environments) == 1 else ""
-        wanted = name or self.environment or only
-        if wanted in self.environments:
-            return self.environments[wanted]
-        if not wanted:
-            raise PisteError("No environment is chosen.", f'Write  environment = "dev"  in [tool.piste] of {FILE}.')
-        hint = _choices(wanted, self.environments, "environments")
-        raise PisteError(f"There is no environment {quoted(wanted)}.", hint)
-
-    @property
-    def pools(self) -> Mapping[str, str]:
-        """Of the default environment; empty when there is none to check against."""
-        try:
-            return self.chosen().pools
-        except PisteError:
-            return {}
+from piste.problems import quoted
 
 
 def read(root: Path) -> Settings:
@@ -116,7 +62,7 @@ def _check(root: Path, settings: Settings, parsed: Parsed) -> list[Problem]:
         ("runtime", settings.runtime, settings.runtimes),
     ):
         if name and name not in known:
-            hint = _choices(name, known, f"{key}s")
+            hint = choices(name, known, f"{key}s")
             problems.append(parsed.problem((key,), f"{quoted(name)} is not one of [tool.piste.{key}s].", hint))
     for runtime in settings.runtimes.values():
         lock = (root / runtime.lock).resolve()
@@ -124,12 +70,6 @@ def _check(root: Path, settings: Settings, parsed: Parsed) -> list[Problem]:
             message = f"There is no file {quoted(runtime.lock)} in this repository."
             problems.append(parsed.problem(("runtimes", runtime.name, "lock"), message, "Write a path from its root."))
     return problems
-
-
-def _choices(name: str, known: Mapping[str, Any], table: str) -> str:
-    if not known:
-        return f"Add it to [tool.piste.{table}] in {FILE}."
-    return sentences(suggestion(name, known), f"Choose one of {listed(known)}.")
 
 
 def _syntax(message: str) -> Problem:
@@ -161,3 +101,6 @@ def _marks(text: str) -> dict[Keys, Position]:
 
 def _parts(dotted: str) -> Keys:
     return tuple(part.strip("\"'") for part in _PART.findall(dotted))
+
+
+__all__ = ["Environment", "Runtime", "Settings", "load", "read"]

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from piste import matrix, recipe, shape
 from piste.documents import Parsed
+from piste.environment import Settings
 from piste.errors import Problem
 from piste.problems import Path, listed, quoted, sentences, suggestion
-from piste.settings import Settings
 from piste.templates import columns
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -217,8 +217,8 @@ def _compared(source: Source) -> str:
 def _comparable(
     source: Source, other: Source, variant: str, known: Known, problem: Callable[[str, str], Problem]
 ) -> Iterator[Problem]:
-    ours, theirs = (section(each.experiment.data, "evaluate").get("suite") for each in (source, other))
-    if ours in known.suites and theirs in known.suites and _task(known.suites[ours]) != _task(known.suites[theirs]):
+    ours, theirs = (str(section(each.experiment.data, "evaluate").get("suite")) for each in (source, other))
+    if {ours, theirs} <= known.suites.keys() and _task(known.suites[ours]) != _task(known.suites[theirs]):
         message = f"{quoted(other.name)} is evaluated with the suite {quoted(theirs)}, and this with {quoted(ours)}."
         yield problem(message, "Only results of the same suite compare.")
     names = _names(other)

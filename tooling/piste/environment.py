@@ -1,0 +1,73 @@
+"""Where runs can go and what they run on: the values of [tool.piste] in pyproject.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from piste.errors import PisteError
+from piste.problems import listed, quoted, sentences, suggestion
+
+FILE: Final = "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where runs go. `pools` maps the alias that experiments use to a compute pool."""
+
+    name: str
+    database: str
+    schema: str
+    connection: str = ""
+    role: str = ""
+    warehouse: str = ""
+    pools: Mapping[str, str] = field(default_factory=dict)
+    external_access: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """`lock` is a path relative to the root; `image` is the job's runtime_environment, "" for Snowflake's default."""
+
+    name: str
+    lock: str
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour."""
+
+    environment: str = ""
+    runtime: str = ""
+    environments: Mapping[str, Environment] = field(default_factory=dict)
+    runtimes: Mapping[str, Runtime] = field(default_factory=dict)
+    credits: Mapping[str, float] = field(default_factory=dict)
+
+    def chosen(self, name: str = "") -> Environment:
+        """The environment of that name, else the default one, else the only one."""
+        only = next(iter(self.environments)) if len(self.environments) == 1 else ""
+        wanted = name or self.environment or only
+        if wanted in self.environments:
+            return self.environments[wanted]
+        if not wanted:
+            raise PisteError("No environment is chosen.", f'Write  environment = "dev"  in [tool.piste] of {FILE}.')
+        hint = choices(wanted, self.environments, "environments")
+        raise PisteError(f"There is no environment {quoted(wanted)}.", hint)
+
+    @property
+    def pools(self) -> Mapping[str, str]:
+        """Of the default environment; empty when there is none to check against."""
+        try:
+            return self.chosen().pools
+        except PisteError:
+            return {}
+
+
+def choices(name: str, known: Iterable[str], table: str) -> str:
+    """A hint for a name that [tool.piste.`table`] lacks."""
+    names = sorted(known)
+    if not names:
+        return f"Add it to [tool.piste.{table}] in {FILE}."
+    return sentences(suggestion(name, names), f"Choose one of {listed(names)}.")

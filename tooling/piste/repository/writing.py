@@ -1,0 +1,54 @@
+"""Generated files, and copies of experiments, onto disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from piste import validation
+from piste.errors import PisteError
+from piste.problems import quoted, suggestion
+from piste.repository import folders
+from piste.repository.reading import HOME, REPORT
+
+
+def write_files(root: Path, files: Mapping[str, bytes]) -> list[str]:
+    """Write what differs, each file whole or not at all; the paths that changed. Only inside experiments/."""
+    changed = [path for path in sorted(files) if _differs(_writable(root, path), files[path])]
+    for path in changed:
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        draft.write_bytes(files[path])
+        draft.replace(target)
+    return changed
+
+
+def copy_experiment(root: Path, source: str, name: str) -> list[str]:
+    """Begin an experiment as a copy of another, its report left behind; the paths that were written."""
+    if not validation.NAME.fullmatch(name):
+        raise PisteError(f"{quoted(name)} can't be the name of an experiment.", validation.NAME_HINT)
+    if (root / HOME / name).exists():
+        raise PisteError(f"There is a {HOME}/{name} already.", "Choose another name.")
+    origin = root / HOME / source
+    if not validation.NAME.fullmatch(source) or not (origin / "experiment.yaml").is_file():
+        hint = suggestion(source, [path.name for path in folders.subfolders(root / HOME)])
+        raise PisteError(f"There is no experiment {quoted(source)}.", hint)
+    paths = [path for path in folders.entries(origin) if not path.startswith(f"{REPORT}/")]
+    links = [path for path in paths if folders.fault(origin, path)]
+    if links:
+        raise PisteError(f"{HOME}/{source}/{links[0]} can't be copied.", "`piste validate` says why.")
+    return write_files(root, {f"{HOME}/{name}/{path}": (origin / path).read_bytes() for path in paths})
+
+
+def _writable(root: Path, path: str) -> Path:
+    target = root / path
+    inside = PurePosixPath(path).parts[:1] == (HOME,) and not folders.written_fault(path)
+    if not inside or not target.resolve().is_relative_to((root / HOME).resolve()) or target.is_symlink():
+        raise PisteError(f"{quoted(path)} is outside {HOME}/; nothing was written.")
+    return target
+
+
+def _differs(target: Path, content: bytes) -> bool:
+    return not target.is_file() or target.read_bytes() != content
