@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import logging
 import os
 import signal
 import socket
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,10 @@ def main() -> None:
     directory = options.dir.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     lock = _own(directory)
-    listening = socket.create_server((HOST, options.port))
+    _log_to(directory / "server.log")
+    listening = _listen(options.port)
     server = _server(directory, listening.getsockname()[1], options)
-    running = _Announcing(uvicorn.Config(server.app(), log_level="warning", lifespan="on"), connection(server.account.port))
+    running = _Announcing(uvicorn.Config(server.app(), log_config=None, access_log=False, lifespan="on"), connection(server.account.port))
     if options.until_stdin_closes:
         threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
     running.run(sockets=[listening])
@@ -88,6 +91,21 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--grace", type=float, default=5.0, metavar="SECONDS", help="a job's time to end after SIGTERM")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when stdin does")
     return parser.parse_args()
+
+
+def _listen(port: int) -> socket.socket:
+    # asyncio switches Nagle's delay off only for sockets that name their protocol
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((HOST, port))
+    listening.listen(128)
+    return listening
+
+
+def _log_to(path: Path) -> None:
+    logging.basicConfig(filename=path, level=logging.INFO, format="%(asctime)s %(name)s %(message)s", force=True)
+    logging.captureWarnings(True)
+    warnings.simplefilter("ignore")
 
 
 def _pool(text: str) -> tuple[str, int, str]:

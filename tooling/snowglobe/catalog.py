@@ -8,7 +8,7 @@ from snowglobe import account, identifiers, listing
 from snowglobe.context import Context
 from snowglobe.identifiers import Name
 from snowglobe.pools import options
-from snowglobe.wire import Cell, Rows, SqlError, exists, missing, now, single, status
+from snowglobe.wire import Cell, Rows, SqlError, exists, missing, moment, now, single, status
 
 VERSION = "9.38.0"
 _COLUMNS = ["created_on", "name", "owner", "comment"]
@@ -200,6 +200,15 @@ def show_grants(context: Context, match: re.Match[str]) -> Rows:
     return _grants(context, lambda d: (d["to"], d["grantee"]) == ("USER", context.session.user))
 
 
+def describe_integration(context: Context, match: re.Match[str]) -> Rows:
+    name = identifiers.split(match["name"])[-1]
+    found = [(n, d) for n, d in context.account.objects.all() if "INTEGRATION" in n[0] and n[-1] == name]
+    if not found:
+        raise missing("Integration", name)
+    columns = ["property", "property_type", "property_value", "property_default"]
+    return Rows(columns, [[key.upper(), "String", value, ""] for key, value in options(found[0][1]["definition"]).items()])
+
+
 def _kind(text: str) -> str:
     return re.sub(r"\s+", "_", text.strip()).upper()
 
@@ -211,7 +220,7 @@ def _grant_name(document: dict[str, object]) -> Name:
 def _grants(context: Context, wanted: object) -> Rows:
     assert callable(wanted)
     rows: list[list[Cell]] = [
-        [f"{d['created']:.9f}", d["privilege"], d["on"], d["name"], d["to"], d["grantee"], str(d["option"]).lower(), d["by"]]
+        [moment(d["created"]), d["privilege"], d["on"], d["name"], d["to"], d["grantee"], str(d["option"]).lower(), d["by"]]
         for _, d in context.account.grants.all()
         if wanted(d)
     ]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
+import uuid
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from snowglobe.context import Session
 from snowglobe.identifiers import Name
 from snowglobe.wire import Json, SqlError
 
+_cause: ContextVar[str | None] = ContextVar("cause", default=None)
+_ABSENT = re.compile(r'Catalog Error: ([\w ]+) with name "?([^"!\s]+)"? does not exist')
 _READS = re.compile(r"\s*\(*\s*(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN)\b", re.IGNORECASE)
 
 
@@ -31,12 +36,32 @@ class Engine:
             create_database_on_connect=False, create_schema_on_connect=False, db_path=self._databases
         )
         self._writing = asyncio.Lock()
+        fakesnow_server.logger.addHandler(_Causes())
         for file in sorted(self._databases.glob("*.db")):
             self.create(file.stem)
 
     def create(self, database: str, schema: str = "PUBLIC") -> None:
         """Attaches the database's file, or begins one."""
         FakeSnowflakeConnection(self.cursor(), {}, database, schema, db_path=self._databases).close()
+
+    def drop_database(self, session: Session, database: str) -> None:
+        session.connection._duck_conn.execute("USE memory.main")
+        session.connection._duck_conn.execute(f'DETACH "{database}"')
+        for file in self._databases.glob(f"{database}.db*"):
+            file.unlink()
+        self._forget(session, database)
+
+    def drop_schema(self, session: Session, database: str, schema: str) -> None:
+        session.connection._duck_conn.execute(f'DROP SCHEMA "{database}"."{schema}" CASCADE')
+        self._forget(session, database, schema)
+
+    @staticmethod
+    def _forget(session: Session, database: str, schema: str | None = None) -> None:
+        connection = session.connection
+        if connection.database == database and schema in (None, connection.schema):
+            connection._schema, connection.schema_set = None, False
+            if schema is None:
+                connection.database, connection.database_set = None, False
 
     def has(self, database: str, schema: str) -> bool:
         query = "SELECT 1 FROM information_schema.schemata WHERE catalog_name = ? AND schema_name = ?"
@@ -82,6 +107,12 @@ class Engine:
         fakesnow_server.sessions[token] = connection
         return connection
 
+    def use(self, session: Session, database: str, schema: str | None) -> None:
+        connection = session.connection
+        connection._duck_conn.execute(f'SET schema = \'"{database}"."{schema or "main"}"\'')
+        connection.database, connection._schema = database, schema
+        connection.database_set, connection.schema_set = True, schema is not None
+
     def disconnect(self, token: str) -> None:
         connection = fakesnow_server.sessions.pop(token, None)
         if connection is not None:
@@ -96,11 +127,19 @@ class Engine:
             response = await fakesnow_server.query_request(_Decoded(request, body))  # type: ignore[arg-type]
         answer: Json = json.loads(bytes(response.body))
         if response.status_code >= 500:
-            raise SqlError(1003, f"snowglobe's SQL engine cannot run this: {answer.get('message')}", "0A000")
+            raise SqlError(1003, f"snowglobe's SQL engine cannot run this: {_cause.get() or answer.get('message')}", "0A000")
         return _as_snowflake(answer)
 
     def writing(self) -> asyncio.Lock:
         return self._writing
+
+
+class _Causes(logging.Handler):
+    """fakesnow logs the exception that it answers with a bare 500."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1]:
+            _cause.set(f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}")
 
 
 class _Decoded:
@@ -118,7 +157,15 @@ class _Decoded:
 
 
 def _as_snowflake(answer: Json) -> Json:
-    if not answer.get("success") and "already exists" in (answer.get("message") or ""):
-        answer["code"] = "002002"
-        answer["data"] = {**(answer.get("data") or {}), "errorCode": "002002", "sqlState": "42710"}
-    return answer
+    """fakesnow's errors carry DuckDB's words; codes and the two messages that people meet most are Snowflake's."""
+    if answer.get("success"):
+        return answer
+    message, code, state = str(answer.get("message")), str(answer.get("code")), (answer.get("data") or {}).get("sqlState")
+    if "already exists" in message:
+        code, state = "002002", "42710"
+    elif absent := _ABSENT.search(message):
+        kind = "Unknown function" if "unction" in absent[1] else "Object"
+        what = f"'{absent[2]}' does not exist or not authorized." if kind == "Object" else absent[2].upper()
+        message = f"SQL compilation error:\n{kind} {what}"
+    data = {"errorCode": code, "sqlState": state, "queryId": str(uuid.uuid4())}
+    return {"data": data, "code": code, "message": message, "success": False}

@@ -11,7 +11,7 @@ from typing import Any
 from snowglobe import identifiers, listing
 from snowglobe.context import Context
 from snowglobe.store import Document
-from snowglobe.wire import Cell, Rows, SqlError, exists, missing, now, single, status
+from snowglobe.wire import Cell, Rows, SqlError, exists, missing, moment, now, single, status
 
 _DOLLARS = re.compile(r"\$\$(.*)\$\$", re.DOTALL)
 _STATUS = re.compile(r"STATUS\s*=\s*'(\w+)'", re.IGNORECASE)
@@ -36,7 +36,7 @@ def drop(context: Context, match: re.Match[str]) -> Rows:
 def show(context: Context, match: re.Match[str]) -> Rows:
     chosen = listing.parse(context, match["tail"]).pick(context.account.experiments.all())
     columns: list[str | tuple[str, str]] = [("created_on", "timestamp_ltz"), "name", "database_name", "schema_name", "owner"]
-    return Rows(columns, [[f"{d['created']:.9f}", n[2], n[0], n[1], d["owner"]] for n, d in chosen])
+    return Rows(columns, [[moment(d["created"]), n[2], n[0], n[1], d["owner"]] for n, d in chosen])
 
 
 def add_run(context: Context, match: re.Match[str]) -> Rows:
@@ -79,7 +79,7 @@ def show_runs(context: Context, match: re.Match[str]) -> Rows:
     chosen = [(name, run) for name, run in runs.items() if identifiers.like(pattern, name)]
     return Rows(
         ["name", ("created_on", "timestamp_ltz"), "metadata"],
-        [[name, f"{run['created']:.9f}", json.dumps(_metadata(run))] for name, run in chosen],
+        [[name, moment(run["created"]), json.dumps(_metadata(run))] for name, run in chosen],
     )
 
 

@@ -39,25 +39,26 @@ class Filter:
         return [(name, item) for name, item in items if self.accepts(name)][: self.limit]
 
 
-def parse(context: Context, tail: str | None, *, account: bool = False) -> Filter:
+def parse(context: Context, tail: str | None, *, account: bool = False, schemas: bool = False) -> Filter:
     match = _TAIL.fullmatch(tail or "")
     if not match:
         raise context.unknown()
     return Filter(
         pattern=context.text(match["like"]) if match["like"] else "%",
         prefix=identifiers.literal(match["start"]) if match["start"] else "",
-        scope=() if account else _scope(context, match["in"], match["kind"], match["scope"]),
+        scope=() if account else _scope(context, match, schemas),
         limit=int(match["limit"]) if match["limit"] else None,
     )
 
 
-def _scope(context: Context, given: str | None, kind: str | None, text: str | None) -> Name:
-    kind = (kind or "").upper()
-    if not given:
-        return context.home
+def _scope(context: Context, match: re.Match[str], schemas: bool) -> Name:
+    """The database or schema that IN names; the current one without it."""
+    kind, text = (match["kind"] or "").upper(), match["scope"]
+    if not match["in"]:
+        return context.home[:1] if schemas else context.home
     if kind == "ACCOUNT":
         return ()
-    if kind == "DATABASE":
+    if kind == "DATABASE" or schemas:
         return identifiers.split(text) if text else context.home[:1]
     if not text:
         return context.home

@@ -32,6 +32,13 @@ def open_session(account: Account, engine: Engine, query: dict[str, str], data: 
     return Session(token, connection, user, role, warehouse if known is not None else None)
 
 
+def renewed(session: Session) -> Json:
+    """To a client that renews: the session goes on under the token it has."""
+    answer = reply(session, {})
+    answer["data"] |= {"sessionToken": session.token, "validityInSecondsST": VALIDITY_SECONDS}
+    return answer
+
+
 def reply(session: Session, parameters: Json) -> Json:
     return succeed(
         {

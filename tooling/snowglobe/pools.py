@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from snowglobe import identifiers, listing
 from snowglobe.store import Document, Store
-from snowglobe.wire import Rows, exists, missing, now, status
+from snowglobe.wire import Cell, Rows, exists, missing, moment, now, status
 
 if TYPE_CHECKING:
     from snowglobe.context import Context
@@ -97,9 +97,9 @@ def families(context: Context, match: re.Match[str]) -> Rows:
     return Rows(columns, [[name, *size] for name, size in FAMILIES.items() if chosen.accepts((name,))])
 
 
-def _row(context: Context, name: str, document: Document) -> list[str | int | float | None]:
+def _row(context: Context, name: str, document: Document) -> list[Cell]:
     jobs, busy, nodes = context.jobs.active(name), context.jobs.busy(name), int(document["max_nodes"])
     return [
         name, "ACTIVE" if busy else "IDLE", document["min_nodes"], nodes, document["family"], 0, jobs, 3600, "true",
-        busy, max(nodes - busy, 0), nodes, f"{document['created']:.9f}", "ACCOUNTADMIN", document.get("comment", ""),
+        busy, max(nodes - busy, 0), nodes, moment(document["created"]), "ACCOUNTADMIN", document.get("comment", ""),
     ]  # fmt: skip

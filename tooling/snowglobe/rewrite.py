@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections import OrderedDict
 from collections.abc import Callable
@@ -28,6 +29,15 @@ _CURRENT = re.compile(rf"\bCURRENT_({catalog.CURRENT})\s*\(\s*\)", re.IGNORECASE
 _UNKNOWN = re.compile(
     r"\bSYSTEM\$\w+|!\s*SPCS_\w+|\b(?:JOB\s+SERVICE|COMPUTE\s+POOL|EXPERIMENT|CODE\s+BUNDLE|IMAGE\s+REPOSITORY)\b(?!\s*[,.=)])"
     r"|\bAI_\w+\s*\(|\bSNOWFLAKE\s*\.\s*(?:CORTEX|SPCS|ML)\b|\bCORTEX\s*\.|\bEXECUTE\s+(?:JOB|CODE)\b", re.IGNORECASE,
+)  # fmt: skip
+# Names in Snowflake, syntax to sqlglot or DuckDB unless an argument follows (time travel, sampling).
+_SOFT = re.compile(r"\b(?:AT|SAMPLE)\b(?!\s*(?:\(|BERNOULLI\b|SYSTEM\b|ROW\b|BLOCK\b))", re.IGNORECASE)
+# What fakesnow may be asked beside queries and DML; anything else of this kind would be lost in it.
+_DDL = re.compile(
+    r"(?:CREATE|ALTER|DROP|DESC|DESCRIBE|SHOW|UNDROP|EXECUTE|CALL|GRANT|REVOKE)\b"
+    r"(?!\s+(?:OR\s+(?:REPLACE|ALTER)\s+)?(?:(?:LOCAL|GLOBAL|SCOPED|TEMP|TEMPORARY|VOLATILE|TRANSIENT|SECURE|RECURSIVE|TERSE"
+    r"|MATERIALIZED|PRIMARY|UNIQUE|IMPORTED|USER)\s+)*(?:TABLES?|VIEWS?|SCHEMAS?|SEQUENCES?|FILE\s+FORMATS?|TAG|COLUMNS|KEYS"
+    r"|FUNCTIONS|PROCEDURES|PARAMETERS|USERS?|SESSION|DATABASE)\b)", re.IGNORECASE,
 )  # fmt: skip
 _TEXT_RULES: tuple[tuple[str, str], ...] = (
     # DuckDB's temporary tables have no schema.
@@ -59,14 +69,17 @@ def rewrite(context: Context, body: Json) -> Json:
     sql = _RESULT_SCAN.sub(_result_scan, sql)
     if re.search(r"\bAI_COMPLETE\s*\(", sql, re.IGNORECASE):
         sql = cortex.rewrite(sql)
-    if _UNKNOWN.search(_outside(sql, lambda part: part, opaque="''")):
+    bare = _outside(sql, lambda part: part, opaque="''")
+    if _UNKNOWN.search(bare) or _DDL.match(bare):
         raise context.unknown()
     sql = _outside(sql, lambda part: _CURRENT.sub(lambda m: catalog.value(context, m[1]), part))
-    sql = _outside(sql, lambda part: re.sub(r"\bAT\b(?!\s*\()", '"AT"', part, flags=re.IGNORECASE))
+    sql = _outside(sql, lambda part: _SOFT.sub(lambda m: f'"{m[0].upper()}"', part))
     for pattern, replacement in _TEXT_RULES:
         sql = re.sub(pattern, replacement, sql, flags=re.IGNORECASE)
     if re.search(r"\$\d", sql) and re.search(r"\bVALUES\b", sql, re.IGNORECASE):
         sql = _dollar_columns(sql)
+    if re.match(r"SELECT\b", sql, re.IGNORECASE):
+        sql = _name_columns(sql)
     return body | {"sqlText": sql} | ({"bindings": _shifted(body, used)} if used else {})
 
 
@@ -123,8 +136,25 @@ def _constant(value: Cell, kind: str) -> str:
         return "NULL"
     if kind == "fixed":
         return str(value)
+    if isinstance(value, dt.datetime):
+        return f"'{value.isoformat()}'::TIMESTAMP_LTZ"
     text = str(value).replace("\\", "\\\\").replace("'", "''")
-    return f"TO_TIMESTAMP_LTZ('{text}')" if kind.startswith("timestamp") else f"'{text}'"
+    return f"'{text}'"
+
+
+def _name_columns(sql: str) -> str:
+    """An expression without alias is named by its text, as Snowflake does: COUNT(*), MAX(STEP)."""
+    try:
+        tree = sqlglot.parse_one(sql, read="snowflake")
+    except sqlglot.errors.SqlglotError:
+        return sql  # fakesnow says what is wrong with it
+    if not isinstance(tree, exp.Select) or not any(isinstance(item, exp.Func) for item in tree.expressions):
+        return sql
+    for item in tree.expressions:
+        if isinstance(item, exp.Func):
+            text = item.sql(dialect="snowflake").replace(cortex.FUNCTION, "AI_COMPLETE")
+            item.replace(exp.alias_(item.copy(), text.upper(), quoted=True))
+    return tree.sql(dialect="snowflake")
 
 
 def _dollar_columns(sql: str) -> str:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from snowglobe import logins, rewrite, statements
+from snowglobe import logins, rewrite, stages, statements
 from snowglobe.account import Account
 from snowglobe.context import Context, Session
 from snowglobe.engine import Engine
@@ -70,15 +70,15 @@ class Server:
             return _expired()
         if request.query_params.get("delete"):
             del self.sessions[session.token]
+            stages.forget_temporary(self.account, session.token)
             self.engine.disconnect(session.token)
         return JSONResponse(succeed())
 
     async def renew(self, request: Request) -> Response:
-        """A session token for a master token: the session goes on under the token it has."""
         session = self.sessions.get(_token(request).removeprefix("master-"))
         if session is None:
             return _expired()
-        return JSONResponse(logins.reply(session, {}) | {"message": "renewed"})
+        return JSONResponse(logins.renewed(session))
 
     async def query(self, request: Request) -> Response:
         session = self.sessions.get(_token(request))

@@ -11,7 +11,7 @@ from snowglobe.account import Account
 from snowglobe.context import Context
 from snowglobe.identifiers import Name
 from snowglobe.store import Document
-from snowglobe.wire import Cell, Rows, exists, invalid, missing, now, status
+from snowglobe.wire import Cell, Rows, exists, invalid, missing, moment, now, status
 
 _PLACE = re.compile(r'@((?:"(?:[^"]|"")*"|[^/"])+)/?(.*)', re.DOTALL)
 _EXPERIMENT = re.compile(r"snow://experiment/((?:\"[^\"]*\"|[^/])+)/versions/?(.*)", re.DOTALL | re.IGNORECASE)
@@ -95,6 +95,12 @@ def remove(account: Account, name: Name) -> bool:
     return existed
 
 
+def remove_below(account: Account, scope: Name) -> None:
+    for name, _ in account.stages.all():
+        if name[: len(scope)] == scope:
+            remove(account, name)
+
+
 def forget_temporary(account: Account, token: str | None) -> None:
     """Drops a session's temporary stages; without a session, everybody's (at start)."""
     for name, document in account.stages.all():
@@ -167,6 +173,6 @@ def _row(name: Name, document: Document) -> list[Cell]:
     kind = "INTERNAL TEMPORARY" if document["session"] else "INTERNAL"
     kind = kind if document["encryption"] == "SNOWFLAKE_FULL" else f"{kind} NO CSE"
     return [
-        f"{document['created']:.9f}", name[2], name[0], name[1], "", "N", "N", document["owner"], document["comment"],
+        moment(document["created"]), name[2], name[0], name[1], "", "N", "N", document["owner"], document["comment"],
         None, kind, None, None, None, None, "ROLE", "Y" if document["directory"] else "N",
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 
-from snowglobe import catalog, experiments, files, loading, pools, services, stages
+from snowglobe import catalog, experiments, files, loading, objects, pools, services, stages
 from snowglobe.context import Context
 from snowglobe.wire import Reply
 
@@ -39,6 +39,17 @@ STATEMENTS: tuple[tuple[str, Handler], ...] = (
     (r"USE WAREHOUSE <name>", catalog.use_warehouse),
     (r"USE SECONDARY ROLES .*", catalog.accept),
     (r"ALTER SESSION (?:UN)?SET (?!AUTOCOMMIT\b).*", catalog.accept),
+    # databases, schemas, tables, views
+    (rf"CREATE (?:TRANSIENT )?DATABASE {MAYBE}<name>{REST}", objects.create_database),
+    (rf"DROP DATABASE {GONE}<name>(?: (?:CASCADE|RESTRICT))?", objects.drop_database),
+    (rf"DROP SCHEMA {GONE}<name>(?: (?:CASCADE|RESTRICT))?", objects.drop_schema),
+    (r"USE (?:DATABASE )?(?!ROLE |WAREHOUSE |SCHEMA |SECONDARY )<name>", objects.use_database),
+    (r"USE SCHEMA <name>", objects.use_schema),
+    (rf"SHOW (?:TERSE )?DATABASES{TAIL}", objects.show_databases),
+    (rf"SHOW (?:TERSE )?SCHEMAS{TAIL}", objects.show_schemas),
+    (rf"SHOW (?:TERSE )?TABLES{TAIL}", objects.show_tables),
+    (rf"SHOW (?:TERSE )?VIEWS{TAIL}", objects.show_views),
+    (rf"SHOW (?:TERSE )?OBJECTS{TAIL}", objects.show_objects),
     # roles, warehouses, grants, integrations
     (rf"CREATE {REPLACE}ROLE {MAYBE}<name>{REST}", catalog.create_role),
     (rf"SHOW ROLES{TAIL}", catalog.show_roles),
@@ -56,6 +67,7 @@ STATEMENTS: tuple[tuple[str, Handler], ...] = (
     (rf"CREATE {REPLACE}{THINGS} {MAYBE}<name>{REST}", catalog.create_object),
     (rf"DROP {THINGS} {GONE}<name>", catalog.drop_object),
     (rf"SHOW (?P<kind>(?:EXTERNAL ACCESS|API|NOTIFICATION|SECURITY|STORAGE) )?INTEGRATIONS{TAIL}", catalog.show_integrations),
+    (r"DESC(?:RIBE)? (?:EXTERNAL ACCESS )?INTEGRATION <name>", catalog.describe_integration),
     (rf"SHOW (?P<kind>IMAGE REPOSITORIES|SECRETS|NETWORK RULES){TAIL}", catalog.show_objects),
     # stages and files
     (rf"CREATE {REPLACE}(?P<temporary>(?:SCOPED )?TEMP(?:ORARY)? )?STAGE {MAYBE}<name>{REST}", stages.create),

@@ -63,6 +63,10 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+def moment(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+
+
 def read_body(raw: bytes, encoding: str | None) -> Json:
     loaded = json.loads(gzip.decompress(raw) if encoding == "gzip" else raw or b"{}")
     return loaded if isinstance(loaded, dict) else {}
