@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from piste.experiment import Digests, Experiment, Suite, Variant
@@ -93,7 +94,7 @@ def experiment(name: str, train: Mapping[str, Any] | None = None, **document: An
 def scores(quality: float, n: int = 50) -> dict[str, Any]:
     per_field = {field: min(1.0, round(quality * (1.02 - 0.01 * place), 6)) for place, field in enumerate(FIELDS)}
     return {
-        "json_valid": {"mean": 1.0 if quality else 0.02, "n": n},
+        "json_valid": {"mean": 1.0 if quality else 0.0, "n": n},
         "json_fields": {"mean": quality, "n": n, "per_field": per_field},
         "rouge_l": {"mean": round(0.08 + 0.9 * quality, 6), "n": n},
     }
@@ -167,7 +168,7 @@ def compared(this: Run, other: Run) -> Run:
 
 
 def _difference(a: float, b: float) -> dict[str, Any]:
-    if (a, b) == (1.0, 0.02):
+    if (a, b) == (1.0, 0.0):
         spread = {"low": None, "high": None, "method": "no interval: all 50 differences are equal"}
     else:
         method = "paired bootstrap (BCa, 10,000 resamples)"
@@ -182,7 +183,9 @@ def other_suite(digests: Digests) -> Digests:
 def pair() -> Case:
     """LoRA against the base model: the report that the demo ends with."""
     base = experiment("soap-smollm2-base", {}, question="What does the model know of it without training?")
-    lora = experiment("soap-smollm2-lora", compare="soap-smollm2-base", conclusion="LoRA learns both | the format first.")
+    lora = experiment(
+        "soap-smollm2-lora", compare="soap-smollm2-base", conclusion="LoRA learns both | the format first."
+    )
     of_base, of_lora = all_variants([base, lora])
     ran_base = run(of_base, 0.0)
     return Case([base, lora], [ran_base, compared(run(of_lora), ran_base)])
@@ -236,7 +239,7 @@ def history() -> Case:
     again, changed, fresh = (experiment(name) for name in ("evaluated-again", "changed-since", "never-run"))
     other = replace(
         experiment("other-suite", compare="evaluated-again"),
-        suite=Suite("soap-notes", SUITE | {"generate": {"max_new_tokens": 80}}),
+        suite=Suite("soap-short", SUITE | {"title": "SOAP notes, short", "generate": {"max_new_tokens": 80}}),
     )
     waiting = experiment("waiting", {"gpus": 4}, compare="never-run")
     changed, fresh = replace(changed, recipe=RECIPE | {"epochs": 2}), replace(fresh, recipe=RECIPE | {"epochs": 3})
@@ -248,3 +251,8 @@ def history() -> Case:
 
 
 CASES = {"pair": pair, "matrix": matrix, "failures": failures, "history": history}
+
+
+@cache
+def rendered(case: str) -> Mapping[str, bytes]:
+    return CASES[case]().render()

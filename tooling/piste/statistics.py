@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 RESAMPLES = 10_000
+EQUAL = 1e-12
+"""Differences closer than this differ by rounding alone; scores are of the order of 1."""
 MOST_VALUES_AT_ONCE = 2_000_000
 """Resampled values held in memory together: 16 MB."""
 
@@ -40,7 +42,7 @@ def interval(differences: Sequence[float]) -> tuple[float | None, float | None, 
     """
     if len(differences) < 2:
         return None, None, "no interval: one sample"
-    if max(differences) == min(differences):
+    if max(differences) - min(differences) <= EQUAL:
         return None, None, f"no interval: all {len(differences)} differences are equal"
     for kind in ("BCa", "percentile"):
         low, high = _bootstrap(differences, kind)

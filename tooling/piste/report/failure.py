@@ -20,6 +20,8 @@ ADVICE = {
     "cancelled": "Somebody cancelled it.",
     "lost": "Its claim has neither a job nor a word of its submitter. The next `piste apply` makes another attempt.",
 }
+BY_ITSELF = ("platform", "lost")
+"""Kinds that the next `piste apply` tries again, unasked."""
 OTHERWISE = "The end of the log says what happened."
 
 
@@ -27,15 +29,22 @@ def failure_lines(result: Result) -> list[str]:
     found = failure_body(result)
     if found is None:
         return []
-    name = result.variant.experiment
     rows = [
-        ["class", words.code(found["kind"]) if found["kind"] else ""],
-        ["rule", words.code("/".join(part for part in (found["phase"], found["kind"]) if part))],
-        ["exception", words.code(found["type"]) if found["type"] else ""],
-        ["exit code", "" if found["exit_code"] is None else str(found["exit_code"])],
-        ["run", words.code(result.run.name)],
+        ("class", _code(found["kind"])),
+        ("rule", _code("/".join(part for part in (found["phase"], found["kind"]) if part))),
+        ("exception", _code(found["type"])),
+        ("exit code", "" if found["exit_code"] is None else str(found["exit_code"])),
+        ("run", _code(result.run.name)),
     ]
-    logs = f"`piste logs {name}` shows the log (it stays in Snowflake)."
-    again = f"Then change the experiment, or try the same again: `piste run {name} --retry`."
-    advice = ADVICE.get(found["kind"], OTHERWISE)
-    return [*words.table(("", ""), [row for row in rows if row[1]]), "", f"**What to try.** {advice} {logs} {again}"]
+    return [*words.listed(rows), "", f"**What to try.** {_advice(found['kind'], result)}"]
+
+
+def _advice(kind: str, result: Result) -> str:
+    logs = f"`piste logs {result.variant.title}` shows the log; it stays in Snowflake."
+    again = f"Then change the experiment, or try the same again: `piste run {result.variant.experiment} --retry`."
+    said = [ADVICE.get(kind, OTHERWISE), *([] if kind == "lost" else [logs]), *([] if kind in BY_ITSELF else [again])]
+    return " ".join(said)
+
+
+def _code(text: str) -> str:
+    return words.code(text) if text else ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from piste.report import words
 from piste.report.result import Result
 
+
 @dataclass(frozen=True)
 class Group:
     """`name` holds the settings without the seed; empty where only seeds differ."""
@@ -37,6 +38,11 @@ class Group:
         scored = [result for result in self.results if result.mean is not None]
         n = scored[0].scores[scored[0].primary]["n"]
         return f"n {n}, {len(scored)} seeds" if len(scored) > 1 else f"n {n}"
+
+    @property
+    def other(self) -> str:
+        """What the differences are to."""
+        return next((result.comparison.title for result in self.results if result.comparison), "")
 
     def difference_text(self) -> str:
         """With the interval over samples for one seed, the range over the seeds for several."""

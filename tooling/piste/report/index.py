@@ -13,7 +13,8 @@ from piste.report.markdown import WRITTEN
 from piste.report.result import evaluation_of
 from piste.run import Run, Status
 
-HEAD = ("experiment", "score", "difference", "conclusion", "when")
+HEAD = ("experiment", "score", "difference", "status")
+RULE = "Scores compare only within a section: the same data, prompt, generation and scoring."
 
 
 @dataclass(frozen=True)
@@ -61,18 +62,14 @@ def overall(groups: Sequence[Group], wanted: int) -> str:
 
 
 def index(entries: Sequence[Entry]) -> str:
-    sections: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    current = {item.suite_digest for item in entries if not item.earlier}
+    sections: dict[tuple[str, bool, str], list[Entry]] = defaultdict(list)
     for item in entries:
-        sections[item.experiment.suite.name, item.suite_digest].append(item)
-    parts = [
-        [WRITTEN, "# Experiments"],
-        ["Scores compare only within a section: the same data, prompt, generation and scoring."],
-    ]
-    for (suite, digest), items in sorted(sections.items()):
-        parts += [
-            [f"## {_suite(items[0], suite)}"],
-            [f"Suite digest `{digest[:12]}`, score: {words.headline_name(items[0].primary)}."],
-        ]
+        sections[item.experiment.suite.name, item.suite_digest not in current, item.suite_digest].append(item)
+    parts = [[WRITTEN, "# Experiments"], [RULE]]
+    for (suite, old, digest), items in sorted(sections.items()):
+        parts.append([f"## {_suite(items[0], suite)}{', as it was before' if old else ''}"])
+        parts.append([f"Suite digest `{digest[:12]}`, score: {words.headline_name(items[0].primary)}."])
         parts.append(words.table(HEAD, [_row(item) for item in sorted(items, key=_best_first)]))
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
@@ -90,13 +87,18 @@ def _row(item: Entry) -> list[str]:
     name = item.experiment.name
     target = f"{name}/report/README.md" if item.best else f"{name}/"
     asked = words.prose(document.get("question") or document.get("title") or "")
+    concluded = words.prose(document.get("conclusion") or "")
+    about = [words.link(f"**{name}**", target), asked, f"**Conclusion.** {concluded}" if concluded else ""]
     return [
-        words.link(f"**{name}**", target) + (f"<br>{asked}" if asked else ""),
+        "<br>".join(part for part in about if part),
         _score(item),
-        item.best.difference_text() if item.best else words.UNKNOWN,
-        words.prose(document.get("conclusion") or ""),
+        _difference(item.best) if item.best else words.UNKNOWN,
         "<br>".join(part for part in (item.status, _when(item)) if part),
     ]
+
+
+def _difference(best: Group) -> str:
+    return f"{best.difference_text()}<br>to {words.prose(best.other)}" if best.other else words.UNKNOWN
 
 
 def _score(item: Entry) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from piste.report import words
 from piste.report.failure import failure_lines
+from piste.report.model import failure_body
 from piste.report.result import Result
 from piste.report.sections import (
     comparison_link,
@@ -11,7 +12,7 @@ from piste.report.sections import (
     field_table,
     interval,
     plots,
-    provenance_table,
+    provenance_list,
     repeat,
     score_table,
     statistics,
@@ -34,7 +35,7 @@ def page(result: Result, up: str, repository_url: str | None) -> str:
         field_table(result, up),
         words.folded("Training", training(result)) if result.training else [],
         words.folded("Statistics", statistics(result)) if result.scores else [],
-        words.folded("Provenance", provenance_table(result, repository_url)),
+        words.folded("Provenance", provenance_list(result, repository_url)),
         words.folded("What was run", documents(result)),
         words.folded("How to repeat it", repeat(result)),
     ]
@@ -67,9 +68,13 @@ def answer(result: Result, up: str) -> str:
 
 def failed_answer(result: Result) -> str:
     part = "Training" if result.training_status not in (None, Status.DONE) else "Evaluation"
+    failure = failure_body(result) or {}
+    why = ", ".join(
+        words.code(failure[key]) for key in ("kind", "type") if failure.get(key) not in (None, "", result.status)
+    )
     verb = {Status.CANCELLED: "was cancelled", Status.LOST: "was lost"}.get(result.status, "failed")
     after = "; the trained model is kept" if part == "Evaluation" and result.training_status else ""
-    return f"**{part} {verb}**{after}{price(result)}."
+    return f"**{part} {verb}**{f' ({why})' if why else ''}{after}{price(result)}."
 
 
 def suite_link(result: Result, up: str) -> str:
@@ -81,10 +86,14 @@ def versus(result: Result, up: str) -> str:
     found = result.difference
     if found is None or result.comparison is None:
         return ""
-    gain = found["difference"]
-    side = "over" if gain > 0 else "against"
-    other = f"{comparison_link(result, up)} ({words.number(found['mean'])})"
-    return f": {words.signed(gain)} {side} {other}, {interval(found)}"
+    return f": {against(result, up, found['difference'])}, {interval(found)}"
+
+
+def against(result: Result, up: str, gain: float) -> str:
+    """A difference to the comparison, and the comparison's own mean."""
+    assert result.comparison is not None
+    mean = words.number(result.comparison.scores[result.primary]["mean"])
+    return f"{words.signed(gain)} {'over' if gain > 0 else 'against'} {comparison_link(result, up)} ({mean})"
 
 
 def seeds(result: Result) -> str:

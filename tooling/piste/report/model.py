@@ -133,7 +133,7 @@ def offline_runs(reports: Mapping[str, bytes]) -> tuple[tuple[Run, ...], tuple[P
     for path in sorted(reports):
         try:
             runs.append(_run(json.loads(reports[path])))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             problems.append(_foreign(path, error))
     return tuple(runs), tuple(problems)
 

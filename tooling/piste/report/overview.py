@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from piste.experiment import Variant
 from piste.report import words
 from piste.report.groups import Group, seed_of
-from piste.report.markdown import WRITTEN, question, suite_link
+from piste.report.markdown import WRITTEN, against, question, suite_link
 from piste.report.result import Curve, Result, curve
 from piste.report.sections import comparison_link, interval
 from piste.run import Status
@@ -49,13 +49,9 @@ def versus(group: Group) -> str:
     compared = [result for result in group.results if result.difference]
     if not compared:
         return ""
-    found = compared[0].difference or {}
-    other = f"{comparison_link(compared[0], UP)} ({words.number(found['mean'])})"
-    if len(compared) == 1:
-        return f": {words.signed(found['difference'])} against {other}, {interval(found)}"
     gains = group.differences
-    spread = f"{words.signed(min(gains))} to {words.signed(max(gains))} by seed"
-    return f": {words.signed(sum(gains) / len(gains))} against {other}, {spread}"
+    found = f": {against(compared[0], UP, sum(gains) / len(gains))}"
+    return f"{found}, {interval(compared[0].difference)}" if len(compared) == 1 and compared[0].difference else found
 
 
 def seeds(group: Group) -> str:

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 Curve = Sequence[tuple[float, float]]
 
-WIDTH = 6.4
-"""Inches; 461 units of the picture, so that text of 11 units can be read on a phone."""
+WIDTH = 5.6
+"""Inches; 403 units of the picture, so that text of 11 units can be read on a phone."""
+MOST_LETTERS = 60
+"""Of a line of text across the picture."""
 TEXT = "#747c86"
 GRID = "#8c959f"
 COLOURS = ("#1f7ae0", "#c4600c", "#2a8f43", "#8a5cd6", "#c9457f", "#0f8f8f", "#9a7b0a", "#747c86")
@@ -34,7 +36,6 @@ SETTINGS: Any = {
     "svg.hashsalt": "piste",
     "font.family": FAMILY,
     "font.size": 11,
-    "axes.titlesize": 11,
     "text.parse_math": False,
 }
 
@@ -53,47 +54,71 @@ class Dot:
 
 def loss_plot(title: str, loss: Curve, eval_loss: Curve = ()) -> bytes:
     with _figure(2.7) as figure:
-        axes = figure.add_axes((0.105, 0.17, 0.73, 0.70))
+        axes = _axes(figure, left=0.45, right=0.95, top=0.45, bottom=0.45)
         axes.plot(*_columns(loss), color=THIS, linewidth=1.8, solid_joinstyle="round")
-        ends = [(loss[-1], f"training {loss_value(loss[-1][1])}", THIS)]
+        ends = [(loss[-1][1], "training", THIS)]
         if eval_loss:
             axes.plot(*_columns(eval_loss), color=OTHER, marker="o", markersize=5, linewidth=1.2, linestyle="--")
-            ends.append((eval_loss[-1], f"evaluation {loss_value(eval_loss[-1][1])}", OTHER))
-        _frame(axes, title, "step")
+            ends.append((eval_loss[-1][1], "evaluation", OTHER))
+        _frame(axes)
         _label_ends(axes, ends)
+        _headline(figure, title)
         return _svg(figure, title)
 
 
 def lines_plot(title: str, lines: Mapping[str, Curve]) -> bytes:
     """A line for each name, in the order of the legend."""
-    with _figure(2.7 + 0.22 * len(lines)) as figure:
-        height = figure.get_size_inches()[1]
-        legend = (0.22 * len(lines) + 0.1) / height
-        axes = figure.add_axes((0.105, legend + 0.48 / height, 0.86, 1 - legend - 0.86 / height))
+    legend = 0.23 * len(lines)
+    with _figure(2.8 + legend) as figure:
+        axes = _axes(figure, left=0.45, right=0.15, top=0.45, bottom=0.6 + legend)
         for place, (name, line) in enumerate(lines.items()):
             style = "-" if place < len(COLOURS) else "--"
-            axes.plot(*_columns(line), color=COLOURS[place % len(COLOURS)], linewidth=1.6, linestyle=style, label=name)
-        _frame(axes, title, "step")
-        drawn = figure.legend(loc="lower left", bbox_to_anchor=(0.08, 0), frameon=False, borderaxespad=0)
-        for text in drawn.get_texts():
-            text.set_color(TEXT)
+            axes.plot(*_columns(line), color=_colour(place), linewidth=1.6, linestyle=style)
+            _under(figure, legend - 0.23 * place, f"\N{EM DASH} {_short(name, MOST_LETTERS)}", _colour(place))
+        _frame(axes)
+        _headline(figure, title)
         return _svg(figure, title)
 
 
 def scores_plot(title: str, dots: Sequence[Dot], this: str, other: str | None) -> bytes:
-    height = 0.27 * len(dots) + 0.95
-    with _figure(height) as figure:
-        axes = figure.add_axes((0.31, 0.34 / height, 0.66, 1 - 0.92 / height))
+    """With the names of both under the title, each beside its mark."""
+    names = [(f"\N{BLACK CIRCLE} {this}", THIS)] + ([(f"\N{WHITE DIAMOND} {other}", OTHER)] if other else [])
+    top = 0.42 + 0.22 * len(names)
+    with _figure(0.27 * len(dots) + top + 0.35) as figure:
+        labels = [_short(dot.label, 30) for dot in dots]
+        axes = _axes(figure, left=0.3 + 0.085 * max(map(len, labels)), right=0.2, top=top, bottom=0.35)
         for place, dot in enumerate(dots):
             _draw_dot(axes, place, dot)
-        _rows(axes, [dot.label for dot in dots])
-        highest = max([1.0, *(dot.this for dot in dots), *(dot.other or 0.0 for dot in dots)])
-        axes.set_xlim(min([0.0, *(dot.this for dot in dots)]) - 0.03 * highest, 1.03 * highest)
-        _ticks(axes.xaxis, axes.get_xlim())
-        _quiet(axes, "x")
-        axes.text(-0.455, 1, title, transform=_above(figure, axes, 0.36), color=TEXT, weight="bold")
-        _key(figure, axes, this, other)
+        _scale(axes, labels, [value for dot in dots for value in (dot.this, dot.other) if value is not None])
+        _headline(figure, title)
+        height = figure.get_size_inches()[1]
+        for place, (name, colour) in enumerate(names):
+            _under(figure, height - 0.42 - 0.22 * place, _short(name, MOST_LETTERS), colour)
         return _svg(figure, title)
+
+
+def _axes(figure: Figure, left: float, right: float, top: float, bottom: float) -> Axes:
+    """Axes with these margins, in inches."""
+    width, height = figure.get_size_inches()
+    return figure.add_axes((left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height))
+
+
+def _headline(figure: Figure, title: str) -> None:
+    height = figure.get_size_inches()[1]
+    figure.text(0.05 / WIDTH, 1 - 0.2 / height, _short(title, MOST_LETTERS), color=TEXT, weight="bold")
+
+
+def _under(figure: Figure, inches: float, text: str, colour: str) -> None:
+    """A line of text at this height."""
+    figure.text(0.05 / WIDTH, inches / figure.get_size_inches()[1], text, color=colour)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
 
 
 def _draw_dot(axes: Axes, place: int, dot: Dot) -> None:
@@ -116,37 +141,27 @@ def _draw_dot(axes: Axes, place: int, dot: Dot) -> None:
     axes.plot([dot.this], [place], color=THIS, marker="o", markersize=7.5 * small, linestyle="none")
 
 
-def _rows(axes: Axes, labels: Sequence[str]) -> None:
+def _scale(axes: Axes, labels: Sequence[str], values: Sequence[float]) -> None:
+    """From 0 to 1, where scores lie, and further where one doesn't."""
+    low, high = min(0.0, *values), max(1.0, *values)
+    axes.set_xlim(low - 0.03 * (high - low), high + 0.03 * (high - low))
+    _ticks(axes.xaxis, axes.get_xlim())
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
-
-
-def _key(figure: Figure, axes: Axes, this: str, other: str | None) -> None:
-    """Which mark is whose, under the title; a name may be long, so each has its own half."""
-    place = _above(figure, axes, 0.13)
-    names = [(this, THIS, "●")] if other is None else [(this, THIS, "●"), (other, OTHER, "◇")]
-    for (name, colour, mark), x in zip(names, (-0.455, 0.3), strict=False):
-        axes.text(x, 1, f"{mark} {name}", transform=place, color=colour)
-
-
-def _above(figure: Figure, axes: Axes, inches: float) -> Any:
-    from matplotlib.transforms import ScaledTranslation
-
-    return axes.transAxes + ScaledTranslation(0, inches, figure.dpi_scale_trans)
+    _quiet(axes, "x")
 
 
 def _columns(curve: Curve) -> tuple[list[float], list[float]]:
     return [x for x, _ in curve], [y for _, y in curve]
 
 
-def _frame(axes: Axes, title: str, x_label: str) -> None:
+def _frame(axes: Axes) -> None:
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0) if axes.dataLim.y0 < 0 else 0, high)
+    axes.set_ylim(low if axes.dataLim.y0 < 0 else 0, high)
     _ticks(axes.xaxis, axes.get_xlim(), whole=True)
     _ticks(axes.yaxis, axes.get_ylim())
     _quiet(axes, "y")
-    axes.set_title(title, loc="left", color=TEXT, weight="bold", pad=10)
-    axes.set_xlabel(x_label, color=TEXT, labelpad=2)
+    axes.set_xlabel("step", color=TEXT, labelpad=2)
 
 
 def _ticks(axis: Any, limits: tuple[float, float], whole: bool = False) -> None:
@@ -168,17 +183,16 @@ def _quiet(axes: Axes, grid: Literal["x", "y"]) -> None:
     axes.tick_params(length=0, colors=TEXT, pad=5)
 
 
-def _label_ends(axes: Axes, ends: Sequence[tuple[tuple[float, float], str, str]]) -> None:
-    """Names to the right of the last points, moved apart where they would touch."""
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """Names and values to the right of the last points, moved apart where they would touch."""
     low, high = axes.get_ylim()
     right = axes.get_xlim()[1]
-    heights = [(point[1] - low) / (high - low) for point, _, _ in ends]
-    if len(heights) == 2 and abs(heights[0] - heights[1]) < 0.24:
-        middle, above = sum(heights) / 2, heights[0] >= heights[1]
-        heights = [middle + 0.12, middle - 0.12] if above else [middle - 0.12, middle + 0.12]
-    for (_, name, colour), height in zip(ends, heights, strict=True):
-        word, _, value = name.rpartition(" ")
-        axes.text(right, low + height * (high - low), f"{word}\n{value}", color=colour, va="center", linespacing=1.1)
+    lowest = 0.05
+    for value, name, colour in sorted(ends):
+        place = max(lowest, (value - low) / (high - low))
+        lowest = place + 0.25
+        text = f"{name}\n{loss_value(value)}"
+        axes.text(right, low + place * (high - low), text, color=colour, va="center", linespacing=1.1)
 
 
 @contextmanager
@@ -226,5 +240,9 @@ def _tidy(svg: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
     svg = re.sub(r'<g id="[^"]*"/>\s*', "", svg)
-    svg = re.sub(r"-?\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"-?\d+\.\d{3,}", _hundredth, tag[0]), svg)
     return re.sub(r"\s*\n\s*", "\n", svg).strip() + "\n"
+
+
+def _hundredth(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")

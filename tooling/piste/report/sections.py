@@ -34,7 +34,7 @@ def score_table(result: Result, up: str) -> list[str]:
     if result.comparison is None:
         rows = [[bold(result, name), words.number(s["mean"]), str(s["n"])] for name, s in result.scores.items()]
         return [*words.table(("score", "mean", "n"), rows, 2), *not_compared(result)]
-    head = ("score", "this", comparison_link(result, up), "difference, 95% interval")
+    head = ("score", "this", comparison_link(result, up), "difference (95% interval)")
     return words.table(head, [compared_row(result, name) for name in result.scores], 3)
 
 
@@ -70,20 +70,8 @@ def field_table(result: Result, up: str) -> list[str]:
 def _fields(this: Mapping[str, float], other: Mapping[str, float], name: str) -> list[str]:
     if not other:
         return words.table(("field", "mean"), [[words.code(field), words.number(this[field])] for field in this], 1)
-    rows = [
-        [
-            words.code(field),
-            words.number(this[field]),
-            words.number(other.get(field)),
-            words.signed(_minus(this[field], other.get(field))),
-        ]
-        for field in this
-    ]
-    return words.table(("field", "this", name, "difference"), rows, 3)
-
-
-def _minus(this: float, other: float | None) -> float | None:
-    return None if other is None else this - other
+    rows = [[words.code(field), words.number(this[field]), words.number(other.get(field))] for field in this]
+    return words.table(("field", "this", name), rows, 2)
 
 
 def plots(result: Result) -> list[str]:
@@ -110,14 +98,14 @@ def loss_title(result: Result) -> str:
 def training(result: Result) -> list[str]:
     found, loss = result.training, result.loss
     rows = [
-        ["steps", f"{found['steps']:,}" if found.get("steps") is not None else ""],
-        ["loss, first to last", f"{words.loss_value(loss[0][1])} to {words.loss_value(loss[-1][1])}" if loss else ""],
-        ["evaluation loss, last", words.loss_value(result.eval_loss[-1][1]) if result.eval_loss else ""],
-        ["time", words.duration(found["seconds"]) if found.get("seconds") is not None else ""],
-        ["speed", f"{found['tokens_per_second']:,.0f} tokens/s" if found.get("tokens_per_second") else ""],
-        ["trained by", words.code(result.trainer.name) if result.trainer and result.trainer is not result.run else ""],
+        ("steps", f"{found['steps']:,}" if found.get("steps") is not None else ""),
+        ("loss, first to last", f"{words.loss_value(loss[0][1])} to {words.loss_value(loss[-1][1])}" if loss else ""),
+        ("evaluation loss, last", words.loss_value(result.eval_loss[-1][1]) if result.eval_loss else ""),
+        ("time", words.duration(found["seconds"]) if found.get("seconds") is not None else ""),
+        ("speed", f"{found['tokens_per_second']:,.0f} tokens/s" if found.get("tokens_per_second") else ""),
+        ("trained by", words.code(result.trainer.name) if result.trainer and result.trainer is not result.run else ""),
     ]
-    return words.table(("", ""), [row for row in rows if row[1]])
+    return words.listed(rows)
 
 
 def statistics(result: Result) -> list[str]:
@@ -140,24 +128,33 @@ def _method(result: Result, name: str) -> list[str]:
     return [words.score_name(name), str(found["n"]), words.prose(found["method"])]
 
 
-def provenance_table(result: Result, repository_url: str | None) -> list[str]:
-    found = provenance(result.run, result.trainer)
-    digests = result.variant.digests
+def provenance_list(result: Result, repository_url: str | None) -> list[str]:
+    run, digests = result.run, result.variant.digests
+    found = provenance(run, result.trainer)
     rows = [
-        ["commit", _commit(found, repository_url)],
-        ["by", words.code(found["actor"]) if found["actor"] else ""],
-        ["run", words.code(result.run.name)],
-        ["job", words.code(found["job"]) if found["job"] else ""],
-        ["pool", _joined(found["pool"], found["family"])],
-        ["runtime", _joined(found["runtime"], found["python"] and f"Python {found['python']}")],
-        ["GPU", _joined(*(found["gpu"] or ())) or "none"],
-        ["packages", ", ".join(f"{name} {words.prose(version)}" for name, version in found["packages"].items())],
-        ["all packages", _short(found["packages_sha256"])],
-        ["time", f"{found['started_at']} to {found['ended_at']}" if found["started_at"] and found["ended_at"] else ""],
-        ["training digest", _short(digests.training)],
-        ["suite digest", _short(digests.suite)],
+        ("commit", _commit(found, repository_url)),
+        ("by", words.code(found["actor"]) if found["actor"] else ""),
+        ("run", words.code(run.name)),
+        ("job", words.code(found["job"]) if found["job"] else ""),
+        ("pool", _joined(found["pool"], found["family"])),
+        ("runtime", _joined(found["runtime"], found["python"] and f"Python {found['python']}")),
+        ("GPU", _joined(*(found["gpu"] or ())) or ("none" if found["python"] else "")),
+        ("packages", ", ".join(f"{name} {words.prose(version)}" for name, version in found["packages"].items())),
+        ("all packages", _short(found["packages_sha256"])),
+        ("time", words.period(run.started_at, run.ended_at)),
+        ("cost", _cost(result)),
+        ("training digest", _short(digests.training)),
+        ("suite digest", _short(digests.suite)),
     ]
-    return words.table(("", ""), [row for row in rows if row[1]])
+    return words.listed(rows)
+
+
+def _cost(result: Result) -> str:
+    found = result.cost
+    if found is None:
+        return ""
+    nodes = words.count(found["nodes"], "node")
+    return f"{words.credit_text(found['credits'])}: {nodes} at {found['rate']:g} credits an hour (list price)"
 
 
 def _commit(found: Mapping[str, Any], repository_url: str | None) -> str:

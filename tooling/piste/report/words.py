@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from urllib.parse import quote
 
 SCORE_NAMES = {
@@ -63,6 +64,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def period(start: str, end: str) -> str:
+    """Two ISO 8601 times, to the minute, and how long it is between them."""
+    if not start or not end:
+        return ""
+    lasted = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+    until = end[11:16] if end[:10] == start[:10] else f"{end[:10]} {end[11:16]}"
+    return f"{start[:10]} {start[11:16]} to {until} UTC, {duration(lasted.total_seconds())}"
+
+
 def count(amount: int, noun: str) -> str:
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
@@ -99,6 +109,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) 
     left = len(head) - numbers
     rule = ["---" if column < left else "--:" for column in range(len(head))]
     return ["| " + " | ".join(cells) + " |" for cells in (head, rule, *rows)]
+
+
+def listed(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Named values, a line each; without those that are empty."""
+    return [f"- {name}: {value}" for name, value in rows if value]
 
 
 def folded(summary: str, lines: Sequence[str]) -> list[str]:
