@@ -42,7 +42,8 @@ class Engine:
 
     def create(self, database: str, schema: str = "PUBLIC") -> None:
         """Attaches the database's file, or begins one."""
-        FakeSnowflakeConnection(self.cursor(), {}, database, schema, db_path=self._databases).close()
+        for name in dict.fromkeys(("PUBLIC", schema)):
+            FakeSnowflakeConnection(self.cursor(), {}, database, name, db_path=self._databases).close()
 
     def drop_database(self, session: Session, database: str) -> None:
         session.connection._duck_conn.execute("USE memory.main")

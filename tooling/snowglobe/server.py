@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from snowglobe import logins, rewrite, stages, statements
+from snowglobe import loading, logins, rewrite, stages, statements
 from snowglobe.account import Account
 from snowglobe.context import Context, Session
 from snowglobe.engine import Engine
@@ -114,6 +114,8 @@ class Server:
         sql = _COMMENT.sub(lambda m: " " if m[1] else m[0], str(body.get("sqlText") or "")).strip().rstrip(";").rstrip()
         context = Context(self.account, self.engine, self.jobs, session, sql, _bindings(body))
         found = statements.find(sql)
+        if batch := loading.batch(sql, body):
+            return self._reply(context, await loading.insert(context, batch, body))
         if found is None:
             return await self.engine.run(session, request, rewrite.rewrite(context, body))
         handler, match = found

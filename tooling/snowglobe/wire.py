@@ -38,6 +38,7 @@ class Rows:
 
     columns: Sequence[str | tuple[str, str]]
     rows: Sequence[Sequence[Cell]]
+    statement_type: int = 4096
     query_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -91,7 +92,7 @@ def rowset(result: Rows, database: str | None, schema: str | None) -> Json:
             "total": len(result.rows),
             "returned": len(result.rows),
             "queryId": result.query_id,
-            "statementTypeId": 4096,
+            "statementTypeId": result.statement_type,
             "queryResultFormat": "json",
             "finalDatabaseName": database,
             "finalSchemaName": schema,
