@@ -11,7 +11,7 @@ import pytest
 TOOLING = Path(__file__).parents[1] / "tooling"
 PACKAGES = ("piste", "payload", "snowglobe", "showcase")
 
-VALUES = {"errors", "experiment", "run", "resources"}
+VALUES = {"environment", "errors", "experiment", "problems", "run", "resources"}
 """`resources` reads the package's own schemas: constants that happen to be files."""
 OUTSIDE = {"repository", "settings", "git", "snowflake"}
 JOURNEYS = {"journeys", "demo"}

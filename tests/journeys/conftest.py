@@ -14,7 +14,7 @@ LOAD = """
 import pathlib, sys
 from showcase import loader, soap_notes, tiny_model
 from snowflake.snowpark import Session
-with Session.builder.configs({"connection_name": sys.argv[1], "schema": "PISTE.DEV"}).create() as session:
+with Session.builder.configs(dict(connection_name=sys.argv[1], database="PISTE", schema="DEV")).create() as session:
     session.sql("CREATE DATABASE IF NOT EXISTS PISTE").collect()
     session.sql("CREATE SCHEMA IF NOT EXISTS PISTE.DEV").collect()
     session.sql("USE SCHEMA PISTE.DEV").collect()

@@ -20,7 +20,7 @@ JOBS = """
 import json, sys
 from snowflake.ml import jobs
 from snowflake.snowpark import Session
-with Session.builder.configs({"connection_name": sys.argv[1], "schema": "PISTE.DEV"}).create() as session:
+with Session.builder.configs(dict(connection_name=sys.argv[1], database="PISTE", schema="DEV")).create() as session:
     listed = sorted(jobs.list_jobs(limit=100, session=session)["name"])
     print(json.dumps([listed, jobs.get_job(f"PISTE.DEV.{sys.argv[2]}", session=session).status]))
 """

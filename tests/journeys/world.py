@@ -15,6 +15,12 @@ import yaml
 ROOT = Path(__file__).parents[2]
 SCHEMA = "PISTE.DEV"
 
+ROWS = """
+import json, sys
+from snowflake.snowpark import Session
+with Session.builder.configs(dict(connection_name=sys.argv[1], database="PISTE", schema="DEV")).create() as session:
+    print(json.dumps([list(row) for row in session.sql(sys.argv[2]).collect()]))
+"""
 SUITE: dict[str, Any] = {
     "schema": "suite/v1",
     "title": "Tiny notes",
@@ -161,6 +167,12 @@ class World:
         assert done.code == 0, done.err
         named = {f"{one['experiment']}/{one['variant']}".rstrip("/"): one for one in done.json()}
         return {name: (one["training"], one["evaluation"]) for name, one in named.items()}
+
+    def rows(self, query: str) -> str:
+        """The rows of a query as JSON text."""
+        done = self.shell(sys.executable, "-c", ROWS, self.connection, query)
+        assert done.code == 0, done.err
+        return done.out.splitlines()[-1]
 
     def statements(self) -> list[dict[str, Any]]:
         """What the account was asked so far."""

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from piste import settings
+from piste.environment import Environment
 from piste.errors import PisteError
 from piste.git import git
-from piste.settings import Environment
 
 Say = Callable[[str], None]
 CONNECTION = "demo"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from piste.experiment import Experiment
 
 if TYPE_CHECKING:
-    from piste.settings import Environment
+    from piste.environment import Environment
 
 Ask = Callable[[str], Sequence[Mapping[str, Any]] | None]
 """Puts a statement to Snowflake; None if it was refused."""

@@ -65,9 +65,10 @@ def _of_job(status: str) -> Status:
 
 
 def _failure(run: Run, training: Status | None, evaluation: Status | None) -> dict[str, Any] | None:
-    if Status.DONE in (training, None) and evaluation is Status.DONE:
+    trained = training in (None, Status.DONE)
+    if trained and evaluation is Status.DONE:
         return None
-    phase = "generate" if training in (Status.DONE, None) else "train"
+    phase = "generate" if trained else "train"
     if run.progress is not None:
         phase = run.progress.phase
     kind, message, hint = _WHY[run.job_status if run.job_status in _WHY else ""]

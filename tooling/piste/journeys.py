@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piste import ending, git, observed, repository, resources
+from piste.environment import Environment, Runtime, Settings
 from piste.errors import InvalidInput, PisteError
 from piste.experiment import Experiment, Variant
 from piste.payload import payload
 from piste.plan import Action, Plan, plan
 from piste.repository import Repository
 from piste.run import Run
-from piste.settings import Environment, Runtime, Settings
 from piste.variants import all_variants
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ def collect(desired: Desired, account: Account) -> Collected:
     known = observed.runs(account.observe()) if ended else before
     pairs = ending.missing_comparisons(desired.variants, known)
     for run, other in pairs:
-        account.record(run.name, "compared", ending.comparison(run, other, account.sample_scores(run.name, other.name)))
+        samples = account.sample_scores(run.name, other.name)
+        account.record(run.name, "compared", ending.comparison(run, other, samples))
     if pairs:
         known = observed.runs(account.observe())
     url = git.remote_url(desired.root)

@@ -163,6 +163,8 @@ def doing(run: Run) -> str:
     if progress is None:
         return f"job {run.job_status.lower()}" if run.job_status else "claimed"
     parts = [progress.phase]
+    if progress.phase == "train" and not progress.steps:
+        parts.append("starting; the first time on a machine DeepSpeed compiles its operators, a minute or two")
     if progress.steps:
         parts.append(f"{progress.step}/{progress.steps}")
     if progress.loss is not None:

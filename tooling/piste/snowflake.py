@@ -19,10 +19,10 @@ from snowflake.ml import jobs
 from snowflake.snowpark import Row, Session
 from snowflake.snowpark.exceptions import SnowparkClientException, SnowparkSQLException
 
+from piste.environment import Environment
 from piste.errors import SnowflakeRefused
 from piste.observed import CLAIM, Event, Job, Observation, Stage
 from piste.payload import Payload
-from piste.settings import Environment
 
 EXISTS, MISSING = 2002, 2003
 """Error numbers: an object of that name exists already; it does not exist, or this role may not see it."""
@@ -30,8 +30,8 @@ EXISTS, MISSING = 2002, 2003
 TABLES = (
     "CREATE TABLE IF NOT EXISTS LEDGER (RUN VARCHAR, AT TIMESTAMP_LTZ, EVENT VARCHAR, BODY VARIANT)",
     "CREATE TABLE IF NOT EXISTS PREDICTIONS"
-    " (RUN VARCHAR, SAMPLE VARCHAR, PREDICTION VARCHAR, TOKENS NUMBER, SECONDS FLOAT)",
-    "CREATE TABLE IF NOT EXISTS SAMPLE_SCORES (RUN VARCHAR, SAMPLE VARCHAR, SCORE VARCHAR, FIELD VARCHAR, VALUE FLOAT)",
+    " (RUN VARCHAR, SAMPLE_ID VARCHAR, PREDICTION VARCHAR, TOKENS NUMBER, SECONDS FLOAT)",
+    "CREATE TABLE IF NOT EXISTS SAMPLE_SCORES (RUN VARCHAR, SAMPLE_ID VARCHAR, SCORE VARCHAR, FIELD VARCHAR, VALUE FLOAT)",
     "CREATE VIEW IF NOT EXISTS LEDGER_LATEST AS SELECT RUN, AT, EVENT, BODY FROM LEDGER QUALIFY ROW_NUMBER() OVER"
     " (PARTITION BY RUN, EVENT, BODY:other::VARCHAR ORDER BY AT DESC) = 1",
 )
@@ -194,12 +194,12 @@ class Account:
     def sample_scores(self, run: str, other: str) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
         """By score, the values of two runs by sample: numbers only, no text leaves Snowflake."""
         rows = self._sql(
-            "SELECT RUN, SCORE, SAMPLE, VALUE FROM SAMPLE_SCORES WHERE FIELD = '' AND RUN IN (?, ?)", [run, other]
+            "SELECT RUN, SCORE, SAMPLE_ID, VALUE FROM SAMPLE_SCORES WHERE FIELD = '' AND RUN IN (?, ?)", [run, other]
         )
         found: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
         for row in rows:
             pair = found.setdefault(row["SCORE"], ({}, {}))
-            pair[0 if row["RUN"] == run else 1][row["SAMPLE"]] = float(row["VALUE"])
+            pair[0 if row["RUN"] == run else 1][row["SAMPLE_ID"]] = float(row["VALUE"])
         return found
 
     def ask(self, statement: str) -> list[dict[str, Any]] | None:
