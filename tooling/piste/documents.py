@@ -39,6 +39,11 @@ MAX_VALUES: Final = 20_000
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+_SYNTAX_HINT = "Look at the indentation, quotes and brackets here and just above."
+_SYNTAX_HINTS = {
+    "mapping values are not allowed in this context": "Put text that has a colon in quotes, or mend the indentation.",
+}
+
 
 @dataclass(frozen=True)
 class Parsed:
@@ -79,27 +84,22 @@ class _RefusedError(ValueError):
 
 
 def _decoded(text: bytes, file: str) -> str:
+    def refused(place: Position, message: str, hint: str) -> _RefusedError:
+        return _RefusedError(Problem(file, *place, "", message, hint))
+
     if len(text) > MAX_BYTES:
-        size = f"{len(text) / (1 << 20):.1f} MiB"
-        raise _RefusedError(
-            Problem(file, 0, 0, "", f"This file has {size}; at most 1 MiB is read.", "Keep data in tables.")
-        )
+        raise refused((0, 0), "This file is larger than 1 MiB.", "Keep data in tables.")
     if text.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise _RefusedError(
-            Problem(file, 1, 1, "", "This file begins with a byte order mark.", "Save it as plain UTF-8.")
-        )
+        raise refused((1, 1), "This file begins with a byte order mark.", "Save it as plain UTF-8.")
     try:
         decoded = text.decode()
     except UnicodeDecodeError as error:
-        line, column = _place(text[: error.start].decode(), error.start)
+        place = _place(text[: error.start].decode(), error.start)
         message = f"This file is not UTF-8: byte 0x{text[error.start]:02x} has no meaning here."
-        raise _RefusedError(Problem(file, line, column, "", message, "Save it as UTF-8.")) from None
+        raise refused(place, message, "Save it as UTF-8.") from None
     if odd := _UNPRINTABLE.search(decoded):
-        line, column = _place(decoded, odd.start())
         message = f"The control character U+{ord(odd.group()):04X} is not allowed in YAML."
-        raise _RefusedError(
-            Problem(file, line, column, "", message, 'Remove it, or write it as "\\u…" in double quotes.')
-        )
+        raise refused(_place(decoded, odd.start()), message, 'Remove it, or write it as "\\u…" in double quotes.')
     return decoded
 
 
@@ -130,17 +130,18 @@ class _Reader:
             raise _RefusedError(Problem(self.file, 0, 0, "", f"This is not YAML: {quoted(str(error))}")) from None
 
     def _document(self) -> Any:
-        self._next()
-        start = self._next()
+        beginning, start = self._next(), self._next()
         if isinstance(start, StreamEndEvent):
-            self._refuse(start, (), "This file is empty.")
+            self._refuse(beginning, (), "This file is empty.", "Write  key: value  lines.")
         if isinstance(start, DocumentStartEvent) and (start.version or start.tags):
             self._report(start, (), "YAML directives (%YAML, %TAG) are not read here.", "Remove the line.")
         event = self._next()
         data = self._value(event, (), 0)
+        if data is None:
+            self._refuse(beginning, (), "This file is empty.", "Write  key: value  lines.")
         if not isinstance(event, MappingStartEvent):
-            found = "This file is empty." if data is None else "The top level of this file must be keys and values."
-            self._refuse(event, (), found, "Write  key: value  lines.")
+            message = "The top level of this file must be keys and values."
+            self._refuse(event, (), message, "Write  key: value  lines.")
         self._next()
         after = self._next()
         if not isinstance(after, StreamEndEvent):
@@ -252,9 +253,12 @@ class _Reader:
         if row[: max(column, 1)].strip() == "" and "\t" in row[: len(row) - len(row.lstrip())]:
             message, hint = "A tab indents this line; YAML allows only spaces there.", "Use two spaces for each level."
             raise _RefusedError(Problem(self.file, line, row.index("\t") + 1, "", message, hint)) from None
-        what = ", ".join(part for part in (error.problem, error.context) if part)
-        hint = "Look at the indentation, quotes and brackets here and just above."
-        raise _RefusedError(Problem(self.file, line, column, "", f"This is not YAML: {what}.", hint)) from None
+        if error.problem == "found character that cannot start any token":
+            message, hint = f"A plain value can't begin with {row[column - 1 : column]}.", "Put it in quotes."
+        else:
+            what = ", ".join(part for part in (error.problem, error.context) if part)
+            message, hint = f"This is not YAML: {what}.", _SYNTAX_HINTS.get(str(error.problem), _SYNTAX_HINT)
+        raise _RefusedError(Problem(self.file, line, column, "", message, hint)) from None
 
     def _report(self, event: Event, path: Path, message: str, hint: str = "") -> None:
         self.problems.append(Problem(self.file, *_position(event), dotted(path), message, hint))

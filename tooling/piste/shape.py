@@ -12,6 +12,7 @@ from piste.documents import Parsed
 from piste.errors import Problem
 from piste.problems import Path, dotted, listed, quoted, sentences, suggestion
 from piste.resources import schema
+from piste.scalars import core
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -53,8 +54,8 @@ def flow(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(flow(item) for item in value) + "]"
-    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9 ._/-]*(?<! )", value)
-    return value if plain else json.dumps(value, ensure_ascii=False)
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._/-]*(?<! )", value)
+    return value if plain and core(value) == value else json.dumps(value, ensure_ascii=False)
 
 
 @cache
@@ -110,22 +111,24 @@ def _unknown_keys(path: Path, error: ValidationError) -> Iterator[Finding]:
     known = _node(error).get("properties", {})
     for key in _found(error):
         if key not in known:
-            near = suggestion(key, known, quote=False)
             of = f" of {dotted(path)}" if path else ""
-            hint = sentences(near, f"Keys here are {listed(known, 20)}.")
+            hint = sentences(suggestion(key, known, quote=False), f"Keys here are {listed(known, 20)}.")
             yield (*path, key), f"{quoted(key)} is not a key{of}.", hint
 
 
 def _missing_keys(path: Path, error: ValidationError) -> Iterator[Finding]:
-    node = _node(error)
+    """But not those that an unknown key was probably meant to be: that is said where the key stands."""
+    known, found = _node(error).get("properties", {}), _found(error)
+    meant = {suggestion(key, known) for key in found if key not in known}
     for key in _wanted(error):
-        if key not in _found(error):
-            yield (*path, key), f"{quoted(key)} is missing.", example(key, node.get("properties", {}).get(key, {}))
+        if key not in found and suggestion(key, [key]) not in meant:
+            yield (*path, key), f"{quoted(key)} is missing.", example(key, known.get(key, {}))
 
 
 def _wrong_type(path: Path, error: ValidationError) -> Iterator[Finding]:
     wanted = _wanted(error) if isinstance(_wanted(error), list) else [_wanted(error)]
-    names = " or ".join(_TYPES[name] for name in wanted)
+    *others, last = (_TYPES[name] for name in wanted)
+    names = f"{', '.join(others)} or {last}" if others else last
     yield path, f"This must be {names}, not {_described(_found(error))}.", example(_last(path), _node(error))
 
 
@@ -149,8 +152,7 @@ def _not_the_constant(path: Path, error: ValidationError) -> Iterator[Finding]:
 
 
 def _wrong_form(path: Path, error: ValidationError) -> Iterator[Finding]:
-    form = _node(error).get("x-form", "another form")
-    yield path, f"{quoted(_found(error))} is not written as {form}.", example(_last(path), _node(error))
+    yield path, f"{quoted(_found(error))} must be {_node(error)['x-form']}.", example(_last(path), _node(error))
 
 
 def _duplicate(path: Path, error: ValidationError) -> Iterator[Finding]:
@@ -161,8 +163,8 @@ def _duplicate(path: Path, error: ValidationError) -> Iterator[Finding]:
 
 def _bound(text: str) -> Callable[[Path, ValidationError], Iterator[Finding]]:
     def explain(path: Path, error: ValidationError) -> Iterator[Finding]:
-        limit = f"{_wanted(error):,}"
-        yield path, f"{_described(_found(error))}: {text.format(limit)}.", example(_last(path), _node(error))
+        message = f"This must be {text} {_wanted(error):,}, not {_described(_found(error))}."
+        yield path, message, example(_last(path), _node(error))
 
     return explain
 
@@ -184,9 +186,9 @@ _EXPLAIN: Final[Mapping[str, Callable[[Path, ValidationError], Iterator[Finding]
     "const": _not_the_constant,
     "pattern": _wrong_form,
     "uniqueItems": _duplicate,
-    "minimum": _bound("this must be at least {}"),
-    "maximum": _bound("this must be at most {}"),
-    "exclusiveMinimum": _bound("this must be more than {}"),
+    "minimum": _bound("at least"),
+    "maximum": _bound("at most"),
+    "exclusiveMinimum": _bound("more than"),
     "minLength": _size("at least", "characters"),
     "maxLength": _size("at most", "characters"),
     "minItems": _size("at least", "items"),

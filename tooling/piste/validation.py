@@ -66,9 +66,10 @@ def _checked(parsed: Parsed, kind: str, rules: Callable[[], Iterator[Problem]]) 
 
 
 def _experiment_rules(source: Source, known: Known) -> Iterator[Problem]:
-    experiment, train = source.experiment, section(source.experiment.data, "train")
-    yield from _training(experiment, train, known.settings)
-    yield from _matrix(source, train)
+    experiment, train = source.experiment, source.experiment.data.get("train")
+    if isinstance(train, Mapping):
+        yield from _training(experiment, train, known.settings)
+        yield from _matrix(source, train)
     yield from _pool(experiment, known.settings)
     suite = section(experiment.data, "evaluate").get("suite")
     if isinstance(suite, str) and suite not in known.suites:
@@ -90,7 +91,8 @@ def _training(experiment: Parsed, train: Mapping[str, Any], settings: Settings) 
         return
     runtime = train.get("runtime")
     if "runtime" not in train:
-        yield experiment.problem(("train", "runtime"), '"runtime" is missing.', "Write e.g.  runtime: cpu-2026.11")
+        choice = next(iter(settings.runtimes), "cpu-2026.11")
+        yield experiment.problem(("train", "runtime"), '"runtime" is missing.', f"Write e.g.  runtime: {choice}")
     elif isinstance(runtime, str) and settings.runtimes and runtime not in settings.runtimes:
         hint = _choose(runtime, settings.runtimes, "add it to [tool.piste.runtimes] in pyproject.toml")
         message = f"{quoted(runtime)} is not a runtime of this repository."
@@ -122,8 +124,7 @@ def _pool(experiment: Parsed, settings: Settings) -> Iterator[Problem]:
 
 
 def _matrix(source: Source, train: Mapping[str, Any]) -> Iterator[Problem]:
-    experiment, paths, seeds = source.experiment, _lists(section(train, "matrix")), train.get("seeds")
-    seeds = seeds if isinstance(seeds, list) else []
+    experiment, paths, seeds = source.experiment, _lists(section(train, "matrix")), _seeds(train)
     count = matrix.size(paths, seeds)
     place: Path = ("train", "matrix") if paths else ("train", "seeds")
     if count > matrix.MAX_VARIANTS:
@@ -134,6 +135,12 @@ def _matrix(source: Source, train: Mapping[str, Any]) -> Iterator[Problem]:
     yield from faults
     if not faults and source.recipe is not None and isinstance(source.recipe.data, Mapping):
         yield from _variant_names(experiment, [name for name, _ in matrix.named(paths, seeds)], place)
+
+
+def _seeds(train: Mapping[str, Any]) -> list[int]:
+    """Each once; that one is there twice is the schema's to say."""
+    seeds = train.get("seeds")
+    return list(dict.fromkeys(seed for seed in seeds if isinstance(seed, int))) if isinstance(seeds, list) else []
 
 
 def _lists(values: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -234,8 +241,8 @@ def _task(suite: Parsed) -> Any:
 def _names(source: Source) -> list[str] | None:
     """The variants' names, if they can be told."""
     train = section(source.experiment.data, "train")
-    paths, seeds = _lists(section(train, "matrix")), train.get("seeds") or []
-    if not isinstance(seeds, list) or matrix.size(paths, seeds) > matrix.MAX_VARIANTS:
+    paths, seeds = _lists(section(train, "matrix")), _seeds(train)
+    if matrix.size(paths, seeds) > matrix.MAX_VARIANTS:
         return None
     return [name for name, _ in matrix.named(paths, seeds)]
 

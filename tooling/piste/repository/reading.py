@@ -114,7 +114,7 @@ class _Reading:
         listed = train.get("files")
         names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
         self.files[folder.name] = dict(self._declared(folder, parsed, names))
-        if parsed.data is not None:
+        if train:
             declared = {"experiment.yaml", str(train.get("recipe")), *names}
             self._undeclared(folder, declared, "Add it to train.files in experiment.yaml, or remove it.")
         return Source(folder.name, parsed, recipe)

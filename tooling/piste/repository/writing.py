@@ -44,7 +44,7 @@ def copy_experiment(root: Path, source: str, name: str) -> list[str]:
 
 def _writable(root: Path, path: str) -> Path:
     target = root / path
-    inside = PurePosixPath(path).parts[:1] == (HOME,) and not folders.written_fault(path)
+    inside = PurePosixPath(path).parts[:-1][:1] == (HOME,) and not folders.written_fault(path)
     if not inside or not target.resolve().is_relative_to((root / HOME).resolve()) or target.is_symlink():
         raise PisteError(f"{quoted(path)} is outside {HOME}/; nothing was written.")
     return target

@@ -1,0 +1,10 @@
+"""Makes what git can't keep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def make(root: Path) -> None:
+    (root / "experiments/notes-lora/train.py").symlink_to("hooks.py")
+    (root / "experiments/notes-lora/hooks.py").symlink_to("train.py")

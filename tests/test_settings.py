@@ -1,0 +1,99 @@
+"""[tool.piste] in pyproject.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from piste import settings
+from piste.errors import InvalidInput, PisteError
+from piste.settings import Environment, Runtime, Settings
+
+FULL = """\
+[project]
+name = "training"
+
+[tool.piste]
+environment = "dev"
+runtime = "cpu-2026.11"
+
+[tool.piste.environments.dev]
+connection = "default"
+database = "PISTE"
+schema = "DEV"
+pools = {cpu = "PISTE_CPU", gpu-small = "PISTE_GPU_S"}
+external_access = ["PISTE_PYPI"]
+
+[tool.piste.environments.prod]
+role = "RUNNER"
+database = "PISTE"
+schema = "PROD"
+
+[tool.piste.runtimes."cpu-2026.11"]
+lock = "cpu.txt"
+
+[tool.piste.credits]
+CPU_X64_S = 0.11
+"""
+
+
+def root_with(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "cpu.txt").write_text("torch==2.13.0\n")
+    (tmp_path / "pyproject.toml").write_text(text)
+    return tmp_path
+
+
+def test_everything(tmp_path: Path) -> None:
+    pools = {"cpu": "PISTE_CPU", "gpu-small": "PISTE_GPU_S"}
+    dev = Environment("dev", "PISTE", "DEV", "default", pools=pools, external_access=("PISTE_PYPI",))
+    assert settings.read(root_with(tmp_path, FULL)) == Settings(
+        "dev",
+        "cpu-2026.11",
+        {"dev": dev, "prod": Environment("prod", "PISTE", "PROD", role="RUNNER")},
+        {"cpu-2026.11": Runtime("cpu-2026.11", "cpu.txt")},
+        {"CPU_X64_S": 0.11},
+    )
+
+
+def test_nothing(tmp_path: Path) -> None:
+    assert settings.read(tmp_path) == Settings()
+    assert settings.read(root_with(tmp_path, '[project]\nname = "x"\n')) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('schema = "PROD"', "schema = 5", (18, "tool.piste.environments.prod.schema")),
+        ('role = "RUNNER"', 'rol = "RUNNER"', (16, "tool.piste.environments.prod.rol")),
+        ('schema = "PROD"', 'schema = "PROD; DROP"', (18, "tool.piste.environments.prod.schema")),
+        ('environment = "dev"', 'environment = "live"', (5, "tool.piste.environment")),
+        ('runtime = "cpu-2026.11"', 'runtime = "gpu"', (6, "tool.piste.runtime")),
+        ('lock = "cpu.txt"', 'lock = "../cpu.txt"', (21, "tool.piste.runtimes.cpu-2026.11.lock")),
+        ("CPU_X64_S = 0.11", "CPU_X64_S = -1", (24, "tool.piste.credits.CPU_X64_S")),
+        ("[tool.piste.environments.prod]", "[tool.piste.environments.Prod]", (15, "tool.piste.environments.Prod")),
+        ("CPU_X64_S = 0.11", "CPU_X64_S == 1", (24, "")),
+    ],
+)
+def test_problems_have_their_line(old: str, new: str, place: tuple[int, str], tmp_path: Path) -> None:
+    assert old in FULL
+    with pytest.raises(InvalidInput) as raised:
+        settings.read(root_with(tmp_path, FULL.replace(old, new)))
+    problems = raised.value.problems
+    assert [(problem.file, problem.line, problem.path) for problem in problems] == [("pyproject.toml", *place)]
+
+
+def test_the_environment_that_is_meant(tmp_path: Path) -> None:
+    found = settings.read(root_with(tmp_path, FULL))
+    assert (found.chosen().name, found.chosen("prod").schema) == ("dev", "PROD")
+    with pytest.raises(PisteError) as raised:
+        found.chosen("prd")
+    assert 'Did you mean "prod"?' in raised.value.hint
+    with pytest.raises(PisteError):
+        Settings().chosen()
+    alone = Settings(environments={"only": Environment("only", "D", "S")})
+    assert alone.chosen().name == "only"
+
+
+def test_the_repository_s_own_settings_are_right() -> None:
+    assert settings.load(Path(__file__).parents[1])[1] == ()
