@@ -1,0 +1,71 @@
+"""A child process in a group of its own, its output in a log file that is also shown, ended whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from payload import lifeline
+
+POLL_SECONDS = 0.3
+GRACE_SECONDS = 5.0
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    log: Path,
+    environment: Mapping[str, str],
+    watch: Callable[[], None],
+) -> int:
+    """Wait for the command and return its exit code; `watch` is called several times a second."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output, log.open("rb") as reader:
+        process = subprocess.Popen(
+            [sys.executable, str(Path(lifeline.__file__).resolve()), *command],
+            cwd=cwd,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            while process.poll() is None:
+                _show(reader.read())
+                watch()
+                time.sleep(POLL_SECONDS)
+            return process.returncode
+        finally:
+            end(process)
+            _show(reader.read())
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the group to end if its command still runs, then make sure that nothing of it is left."""
+    if process.poll() is None:
+        _signal_group(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdin:
+        process.stdin.close()
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _show(output: bytes) -> None:
+    if output:
+        sys.stdout.write(output.decode(errors="replace"))
+        sys.stdout.flush()

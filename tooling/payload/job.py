@@ -1,0 +1,201 @@
+"""The job from top to bottom: fence, fetch, train, verify, generate, score, upload, track."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from payload import environment, evaluation, inputs, snowflake_session, spec, templates, tracking, training
+from payload.evaluation import Evaluation
+from payload.failure import Cancelled, Failure, RunError, unexpected
+from payload.progress import Reporter
+from payload.snowflake_session import Store
+from payload.spec import Spec
+from payload.training import RECIPE, Training
+
+
+@dataclass
+class Job:
+    """A run on its way. `phase` is where it is, `training` and `evaluation` the parts of results.json so far."""
+
+    spec: Spec
+    store: Store
+    app: Path
+    folder: Path
+    phase: str = "fetch"
+    training: dict[str, Any] | None = None
+    evaluation: dict[str, Any] | None = None
+    failure: Failure | None = None
+    reporter: Reporter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reporter = Reporter(self.store, self.spec.heartbeat_seconds)
+
+    def enter(self, phase: str) -> None:
+        self.phase = phase
+        self.reporter.phase(phase)
+
+    def log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
+
+
+def run(app: Path | None = None) -> dict[str, Any]:
+    """Do what run.json says; raises, without data in its words, when that did not work out."""
+    app = app or Path(__file__).resolve().parents[1]
+    task = spec.read(app / "run.json")
+    store = Store(snowflake_session.open_session(), task.run)
+    if not store.fence(snowflake_session.service_name()):
+        _say("another job has started this run already: this one ends and changes nothing")
+        return {"run": task.run, "duplicate": True}
+    folder = Path(tempfile.mkdtemp(prefix="piste-"))
+    try:
+        return _run(Job(task, store, app, folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(job: Job) -> dict[str, Any]:
+    with _sigterm_raises():
+        try:
+            job.store.event("started", {"job": snowflake_session.service_name()})
+            _work(job)
+        except (Exception, Cancelled) as error:
+            _note(job, error)
+    results = _finish(job)
+    if job.failure:
+        raise RunError(job.failure) from None
+    return {"run": job.spec.run, "training": results["training"], "evaluation": results["evaluation"]}
+
+
+def _work(job: Job) -> None:
+    job.enter("fetch")
+    inputs.prepare(job.spec, job.app, job.folder)
+    inputs.fetch(job.spec, job.store, job.folder)
+    trained = _train(job) if job.spec.trains else None
+    if trained is None:
+        _say("trains nothing")
+    if job.spec.evaluates:
+        _evaluate(job, trained.checkpoint if trained else None)
+
+
+def _train(job: Job) -> Training:
+    job.enter("train")
+    trained, code = training.train(job.spec, job.app, job.folder, job.log("train"), job.reporter)
+    job.training = training.summary(trained, "failed")
+    training.verify(trained, code)
+    job.enter("upload")
+    assert trained.checkpoint is not None
+    job.store.upload_folder(trained.checkpoint, "checkpoint")
+    job.training = training.summary(trained, "done")
+    job.store.event("trained", job.training)
+    return trained
+
+
+def _evaluate(job: Job, checkpoint: Path | None) -> None:
+    job.evaluation = {"status": "failed", "samples": 0, "generated": False, "seconds": 0.0, "tokens": 0, "scores": {}}
+    job.enter("generate" if job.spec.generates else "score")
+    suite = job.spec.suite
+    rows = evaluation.samples(suite, job.store.rows(suite["data"]["sql"]))
+    found = _generate(job, rows, checkpoint) if job.spec.generates else _reuse(job, rows)
+    job.enter("score")
+    scored = evaluation.score(found, suite, rows)
+    job.store.replace_rows("SAMPLE_SCORES", ["SAMPLE_ID", "SCORE", "FIELD", "VALUE"], scored.score_rows())
+    job.evaluation = scored.summary("done")
+
+
+def _generate(job: Job, rows: Mapping[str, Mapping[str, Any]], checkpoint: Path | None) -> Evaluation:
+    source = inputs.model_source(job.spec, job.folder, checkpoint)
+    found = evaluation.predict(job.spec, rows, source, job.app, job.folder, job.log("generate"), job.reporter)
+    job.store.replace_rows("PREDICTIONS", ["SAMPLE_ID", "PREDICTION", "TOKENS", "SECONDS"], found.prediction_rows())
+    return found
+
+
+def _reuse(job: Job, rows: Mapping[str, Any]) -> Evaluation:
+    run = job.spec.predicted_run
+    if run is None:
+        raise RunError(Failure("platform", "run.json names no run whose predictions are to be scored."))
+    _say(f"generates nothing: scores the predictions of {run}")
+    return evaluation.reuse(rows, job.store.predictions(run))
+
+
+def _note(job: Job, error: BaseException) -> None:
+    if isinstance(error, templates.DataError):
+        error = RunError(Failure("data", str(error), "DataError"))
+    job.failure = unexpected(error, job.phase)
+    if job.spec.trains and job.training is None:
+        job.training = training.summary(Training(job.folder, job.log("train"), 0.0), "failed")
+    _say(f"failed in phase {job.failure.phase}: {job.failure.message}")
+
+
+def _finish(job: Job) -> dict[str, Any]:
+    """Leave everything on the stage; a failure to do so is the run's failure if it had none."""
+    if job.failure is None:
+        job.enter("upload")
+    results = _results(job)
+    try:
+        _upload(job, results)
+    except Exception as error:
+        job.failure = job.failure or unexpected(error, "upload")
+        raise RunError(job.failure) from None
+    job.store.try_event("finished", results)
+    tracking.track(job.store, job.spec.tracking, results)
+    return results
+
+
+def _results(job: Job) -> dict[str, Any]:
+    return {
+        "schema": "results/v1",
+        "run": job.spec.run,
+        "job": snowflake_session.service_name(),
+        "training": job.training,
+        "evaluation": job.evaluation,
+        "environment": environment.describe(),
+        "failure": job.failure.as_dict() if job.failure else None,
+    }
+
+
+def _upload(job: Job, results: Mapping[str, Any]) -> None:
+    """results.json comes last: where it is, all else is."""
+    written = Training(job.folder, job.log("train"), 0.0)
+    (job.folder / "results.json").write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
+    for source, name, target in (
+        (job.log("train"), "train.log", "logs"),
+        (job.log("generate"), "generate.log", "logs"),
+        (written.metrics, "train.jsonl", "metrics"),
+        (written.output / "eval.jsonl", "eval.jsonl", "metrics"),
+        (job.folder / RECIPE, RECIPE, ""),
+        (job.folder / "results.json", "results.json", ""),
+    ):
+        if source.exists():
+            named = job.folder / "upload" / name
+            named.parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, named)
+            job.store.upload(named, target)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Once: while the results of a cancelled run are written, a second signal is let pass."""
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Cancelled
+
+    previous = signal.signal(signal.SIGTERM, cancel)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is cancel:
+            signal.signal(signal.SIGTERM, previous)
+
+
+def _say(words: str) -> None:
+    print(f"piste | {words}", flush=True)

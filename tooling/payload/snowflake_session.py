@@ -1,0 +1,133 @@
+"""Everything that this run reads from and writes to Snowflake."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from payload.failure import Failure, RunError, snowflake_code
+
+if TYPE_CHECKING:
+    from snowflake.snowpark import Session
+
+ALREADY_EXISTS = 2002
+
+
+def open_session() -> Session:
+    """The job's own session; in a child process a new one, from what Snowflake puts into the container."""
+    from snowflake.snowpark import Session
+    from snowflake.snowpark.context import get_active_session
+    from snowflake.snowpark.exceptions import SnowparkSessionException
+
+    try:
+        return get_active_session()
+    except SnowparkSessionException:
+        from snowflake.ml._internal.utils.connection_params import SnowflakeLoginOptions
+
+        return Session.builder.configs({**SnowflakeLoginOptions(), "client_session_keep_alive": True}).create()
+
+
+def service_name() -> str:
+    return os.environ.get("SNOWFLAKE_SERVICE_NAME", "")
+
+
+@dataclass(frozen=True)
+class Store:
+    """A run's stage, its rows in the tables, and its events in the ledger."""
+
+    session: Session
+    run: str
+
+    def fence(self, service: str) -> bool:
+        """True for the one job that may do this run's work; a job that starts again finds its own name and goes on."""
+        stage = f"{self.run}_STARTED"
+        try:
+            comment = service.replace("'", "''")
+            self._sql(f"CREATE STAGE {stage} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE') COMMENT = '{comment}'")
+        except Exception as error:
+            if snowflake_code(error) != ALREADY_EXISTS:
+                raise
+            return self._comment(stage) == service
+        return True
+
+    def _comment(self, stage: str) -> str | None:
+        rows = self.rows(f"SHOW STAGES LIKE '{stage}'")
+        return next((row["comment"] for row in rows if row["name"] == stage), None)
+
+    def event(self, name: str, body: Mapping[str, Any]) -> None:
+        self._sql(
+            "INSERT INTO LEDGER SELECT ?, CURRENT_TIMESTAMP(), ?, PARSE_JSON(?)",
+            [self.run, name, json.dumps(body, allow_nan=False)],
+        )
+
+    def try_event(self, name: str, body: Mapping[str, Any]) -> None:
+        """For what is nice to know: a heartbeat that can't be written must not end a training."""
+        try:
+            self.event(name, body)
+        except Exception as error:
+            print(f"piste | the event {name} could not be written: {type(error).__name__}", file=sys.stderr)
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        return [row.as_dict() for row in self._sql(sql)]
+
+    def predictions(self, run: str) -> dict[str, dict[str, Any]]:
+        found = self._sql("SELECT SAMPLE_ID, PREDICTION, TOKENS, SECONDS FROM PREDICTIONS WHERE RUN = ?", [run])
+        return {row["SAMPLE_ID"]: row.as_dict() for row in found}
+
+    def replace_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """This run's rows of a table; those that an interrupted start of the same job left are dropped."""
+        import pandas
+
+        self._sql(f"DELETE FROM {table} WHERE RUN = ?", [self.run])
+        if rows:
+            frame = pandas.DataFrame([[self.run, *row] for row in rows], columns=["RUN", *columns])
+            self.session.write_pandas(frame, table, auto_create_table=False, overwrite=False)
+
+    def fetch(self, location: str, folder: Path) -> list[Path]:
+        """All files below `@STAGE/path` (or the one file of that name), with their folders."""
+        stage, _, inside = location.removeprefix("@").partition("/")
+        inside = inside.strip("/")
+        fetched = [self._fetch_file(stage, name, inside, folder) for name in self._list(stage, inside)]
+        if not fetched:
+            raise RunError(
+                Failure(
+                    "data",
+                    f"There are no files at {location}.",
+                    "FileNotFoundError",
+                    "LIST shows what is on the stage; the job's role needs READ on it.",
+                )
+            )
+        return fetched
+
+    def _list(self, stage: str, inside: str) -> list[str]:
+        """Names relative to the stage. LIST takes a prefix: `model` would find `model-2/x` as well."""
+        rows = self._sql(f"LIST '@{stage}/{inside}'")
+        names = [row["name"].partition("/")[2] for row in (row.as_dict() for row in rows)]
+        return [name for name in names if not inside or name == inside or name.startswith(f"{inside}/")]
+
+    def _fetch_file(self, stage: str, name: str, inside: str, folder: Path) -> Path:
+        relative = PurePosixPath(name).name if name == inside else name.removeprefix(inside).lstrip("/")
+        target = folder / relative
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise RunError(Failure("data", "A file on a stage has a name that leads out of its folder."))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.session.file.get(f"@{stage}/{name}", str(target.parent))
+        return target
+
+    def upload(self, source: Path, target: str = "") -> None:
+        """One whole file into a folder of the run's stage."""
+        location = f"@{self.run}/{target}".rstrip("/")
+        self.session.file.put(str(source), location, auto_compress=False, overwrite=True)
+
+    def upload_folder(self, folder: Path, target: str) -> None:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            inside = path.parent.relative_to(folder).as_posix()
+            self.upload(path, target if inside == "." else f"{target}/{inside}")
+
+    def _sql(self, statement: str, parameters: Sequence[Any] | None = None) -> list[Any]:
+        return list(self.session.sql(statement, params=parameters).collect())

@@ -1,0 +1,66 @@
+"""run.json (run/v1): what this job has to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA = "run/v1"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The fields of run.json under their own names; `trained_run` and `predicted_run` are the runs whose checkpoint
+    or predictions are evaluated again."""
+
+    run: str
+    experiment: str
+    variant: str
+    steps: tuple[str, ...]
+    gpus: int
+    nodes: int
+    user_code: str | None
+    files: tuple[str, ...]
+    inputs: Mapping[str, str]
+    trained_run: str | None
+    predicted_run: str | None
+    suite: Mapping[str, Any]
+    tracking: Mapping[str, Any]
+    heartbeat_seconds: float
+
+    @property
+    def trains(self) -> bool:
+        return "train" in self.steps
+
+    @property
+    def generates(self) -> bool:
+        return "generate" in self.steps
+
+    @property
+    def evaluates(self) -> bool:
+        return "score" in self.steps
+
+
+def read(path: Path) -> Spec:
+    document = json.loads(path.read_text())
+    if document.get("schema") != SCHEMA:
+        raise ValueError(f"run.json has schema {document.get('schema')!r}; this payload reads {SCHEMA}")
+    return Spec(
+        run=document["run"],
+        experiment=document["experiment"],
+        variant=document["variant"],
+        steps=tuple(document["steps"]),
+        gpus=document["gpus"],
+        nodes=document["nodes"],
+        user_code=document["user_code"],
+        files=tuple(document["files"]),
+        inputs=document["inputs"],
+        trained_run=(document["adapter_or_model"] or {}).get("run"),
+        predicted_run=(document["predictions"] or {}).get("run"),
+        suite=document["suite"] or {},
+        tracking=document["tracking"] or {},
+        heartbeat_seconds=document["heartbeat_seconds"],
+    )

@@ -1,0 +1,205 @@
+"""ArcticTraining as a child process, and whether it really trained."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from payload import child, weights
+from payload.failure import LOGS_HINT, Failure, RunError, killed_by, missing_object
+from payload.progress import Lines, Reporter, finite, lines, training_state
+from payload.spec import Spec
+
+RECIPE = "recipe.resolved.yaml"
+HOOKS = "payload_hooks.py"
+FINISHED = "*** Training finished normally."
+_EARLY = re.compile(r"\*\*\* Exiting training early because training (.*)")
+_EXCEPTION = re.compile(r"^(?:\[rank\d+\]: )?(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception))\b", re.M)
+_MISSING_OBJECT = re.compile(r"\b002003\b")
+
+_CPU_ONLY = {"DS_ACCELERATOR": "cpu", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that spin while they wait make everything several times slower as soon as a core is shared."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the files of a training say; `seconds` is wall time with start-up."""
+
+    folder: Path
+    log: Path
+    seconds: float
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "output"
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        return list(lines(self.output / "steps.jsonl"))
+
+    @property
+    def checkpoint(self) -> Path | None:
+        folders = [path for path in (self.output / "checkpoint").glob("global_step_*") if path.is_dir()]
+        return max(folders, key=lambda path: int(path.name.rpartition("_")[2]), default=None)
+
+    def curve(self) -> list[list[Any]]:
+        """[step, loss], over all ranks as ArcticTraining writes it; rank 0's where it is told not to write."""
+        own = [[line["iter"], line["loss"]] for line in lines(self.metrics) if "loss" in line]
+        return own or [[line["step"], line["loss"]] for line in self.steps if line["loss"] is not None]
+
+    def evaluations(self) -> list[list[Any]]:
+        return [[line["step"], line["loss"]] for line in lines(self.output / "eval.jsonl")]
+
+    @property
+    def metrics(self) -> Path:
+        return self.output / "train-log-metrics.jsonl"
+
+    def ending(self) -> str:
+        """The last words of a training that came to its end; "" if it did not."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        if FINISHED in text:
+            return "finished"
+        early = _EARLY.findall(text)
+        return _reason(early[-1]) if early else ""
+
+
+def _reason(words: str) -> str:
+    """Why it stopped early, without paths or words of the user's own code."""
+    for reason in ("training_horizon", "exit_iteration_this_run", "exit_iteration"):
+        if f"reached {reason}" in words:
+            return "finished" if reason == "training_horizon" else reason
+    return "kill_switch" if "kill switch" in words else "user_code"
+
+
+def train(spec: Spec, app: Path, folder: Path, log: Path, reporter: Reporter) -> tuple[Training, int]:
+    """Run the recipe in `folder`; the exit code alone does not tell whether it went well, see `verify`."""
+    shutil.copyfile(app / "payload" / "hooks.py", folder / HOOKS)
+    started = time.monotonic()
+    steps = Lines(folder / "output" / "steps.jsonl")
+    code = child.run(
+        command(spec),
+        cwd=folder,
+        log=log,
+        environment=environment(spec, app, folder),
+        watch=lambda: reporter.show(training_state(steps.update())),
+    )
+    return Training(folder, log, round(time.monotonic() - started, 1)), code
+
+
+def command(spec: Spec) -> list[str]:
+    program = shutil.which("arctic_training") or str(Path(sys.executable).with_name("arctic_training"))
+    if spec.nodes > 1:
+        return [program, RECIPE, "--launcher", "ray"]
+    return [program, RECIPE, "--num_gpus", str(spec.gpus), "--master_port", str(_free_port())]
+
+
+def environment(spec: Spec, app: Path, folder: Path) -> dict[str, str]:
+    """`TMPDIR` keeps the links that ArcticTraining makes for `code:` in the run's own folder."""
+    (folder / "tmp").mkdir(exist_ok=True)
+    python = [str(app), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    programs = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    return {
+        "PYTHONPATH": os.pathsep.join(python),
+        "PATH": os.pathsep.join(programs),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TMPDIR": str(folder / "tmp"),
+        "PISTE_OUTPUT": str(folder / "output"),
+        "PISTE_USER_CODE": spec.user_code or "",
+        **({} if shutil.which("nvidia-smi") else _CPU_ONLY),
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def verify(training: Training, code: int) -> None:
+    """Raise what went wrong; ArcticTraining ends with 0 also when it stopped early or its launcher was killed."""
+    if code != 0:
+        raise RunError(_failure(training, code))
+    problem = next(filter(None, _doubts(training)), "")
+    if problem:
+        raise RunError(Failure("training", problem, "", LOGS_HINT, code))
+
+
+def _doubts(training: Training) -> Sequence[str]:
+    steps, ending = training.steps, training.ending()
+    if not ending:
+        return ["ArcticTraining ended without saying that the training finished."]
+    if not steps:
+        return ["ArcticTraining ended without a single step."]
+    last = steps[-1]
+    losses = [loss for _, loss in training.curve()]
+    short = ending == "finished" and last["step"] < last["steps"]
+    return [
+        f"ArcticTraining stopped at step {last['step']} of {last['steps']}." if short else "",
+        "The loss is not a number any more." if losses and not math.isfinite(losses[-1]) else "",
+        weights.doubt(training.checkpoint),
+    ]
+
+
+def _failure(training: Training, code: int) -> Failure:
+    if name := killed_by(code):
+        hint = "Most often memory ran out: a smaller micro_batch_size or max_length, or a bigger pool."
+        return Failure("killed", f"The training was killed by {name}.", name, hint, code)
+    error = _error(training)
+    kind, message = _classify(error)
+    if kind == "missing":
+        return missing_object()
+    return Failure(kind, message, error["type"], LOGS_HINT, code)
+
+
+def _error(training: Training) -> Mapping[str, Any]:
+    """What the hooks noted, else the exception's name at the end of the log."""
+    noted = training.output / "error.json"
+    if noted.exists():
+        return dict(json.loads(noted.read_text()))
+    text = training.log.read_text(errors="replace") if training.log.exists() else ""
+    names = _EXCEPTION.findall(text)
+    missing = 2003 if _MISSING_OBJECT.search(text) else None
+    return {"type": names[-1] if names else "", "snowflake": missing, "message": ""}
+
+
+def _classify(error: Mapping[str, Any]) -> tuple[str, str]:
+    name, told = error["type"], error["message"]
+    if error["snowflake"] == 2003:
+        return "missing", ""
+    if name == "DataError":
+        return "data", told or "The rows can't be used."
+    if name == "ValidationError":
+        return "recipe", f"ArcticTraining rejects the recipe{f': {told}' if told else ''}."
+    if error["snowflake"]:
+        return "platform", f"Snowflake error {error['snowflake']:06d} while the training read its data."
+    return "training", f"ArcticTraining ended with {name or 'an error'}."
+
+
+def summary(training: Training, status: str) -> dict[str, Any]:
+    """The `training` part of results.json."""
+    steps, checkpoint = training.steps, training.checkpoint
+    tokens, seconds = sum(step["tokens"] for step in steps), sum(step["seconds"] for step in steps)
+    return {
+        "status": status,
+        "steps": steps[-1]["step"] if steps else 0,
+        "loss": finite(training.curve()),
+        "eval_loss": finite(training.evaluations()),
+        "seconds": training.seconds,
+        "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
+        "tokens": tokens,
+        "final_line": bool(training.ending()),
+        "early_exit": None if training.ending() in ("", "finished") else training.ending(),
+        "checkpoint": weights.describe(checkpoint) if checkpoint else None,
+    }

@@ -1,0 +1,29 @@
+"""`python -m showcase --connection NAME [--database D] [--schema S]`: loads the example into Snowflake."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from snowflake.snowpark import Session
+
+from showcase import loader
+
+CACHE = Path.home() / ".cache" / "piste" / "models"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m showcase", description=__doc__)
+    parser.add_argument("--connection", required=True, metavar="NAME", help="a connection of connections.toml")
+    parser.add_argument("--database", metavar="D", help="instead of the connection's")
+    parser.add_argument("--schema", metavar="S", help="instead of the connection's")
+    parser.add_argument("--model-cache", type=Path, default=CACHE, metavar="DIR", help=f"default: {CACHE}")
+    options = parser.parse_args(arguments)
+    place = {key: value for key in ("database", "schema") if (value := getattr(options, key))}
+    with Session.builder.config("connection_name", options.connection).configs(place).create() as session:
+        loader.load(session, options.model_cache, lambda words: print(f"showcase | {words}", flush=True))
+
+
+if __name__ == "__main__":
+    main()
