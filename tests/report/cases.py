@@ -33,7 +33,7 @@ RECIPE: dict[str, Any] = {
     "optimizer": {"learning_rate": 0.001},
     "epochs": 1,
 }
-ENVIRONMENT = {
+ENVIRONMENT: dict[str, Any] = {
     "python": "3.11.7",
     "platform": "Linux-6.1-x86_64",
     "cuda": None,
@@ -169,7 +169,7 @@ def compared(this: Run, other: Run) -> Run:
 
 def _difference(a: float, b: float) -> dict[str, Any]:
     if (a, b) == (1.0, 0.0):
-        spread = {"low": None, "high": None, "method": "no interval: all 50 differences are equal"}
+        spread: dict[str, Any] = {"low": None, "high": None, "method": "no interval: all 50 differences are equal"}
     else:
         method = "paired bootstrap (BCa, 10,000 resamples)"
         spread = {"low": a - b - 0.0212345678, "high": a - b + 0.0198765432, "method": method}

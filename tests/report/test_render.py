@@ -132,7 +132,9 @@ def test_order_of_runs_and_of_what_the_ledger_stores_changes_nothing() -> None:
 def backwards(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: backwards(value[key]) for key in reversed(value)}
-    return [backwards(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [backwards(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def test_the_package_is_imported_without_anything_heavy() -> None:
@@ -366,3 +368,14 @@ def test_what_a_rerun_and_its_losses_say() -> None:
     assert (found["training_status"], found["evaluation_status"]) == ("done", "failed")
     assert found["failure"]["type"] == "TypeError"
     assert found["training"]["steps"] == training()["steps"]
+
+
+def test_a_score_over_no_sample_is_left_out() -> None:
+    case = pair()
+    base, lora = case.runs
+    results: dict[str, Any] = dict(lora.results or {})
+    scores = {**results["evaluation"]["scores"], "rouge_l": {"mean": None, "n": 0}}
+    without = replace(lora, results={**results, "evaluation": {**results["evaluation"], "scores": scores}})
+    files = Case(case.experiments, [base, without]).render()
+    assert list(report(files, lora.experiment)["scores"]) == ["json_valid", "json_fields"]
+    assert "\n| ROUGE-L | " not in readme(files, lora.experiment).split("<details>")[0]

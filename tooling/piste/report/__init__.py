@@ -66,7 +66,7 @@ def _report(result: Result, place: str, up: str, repository_url: str | None) -> 
     }
     if result.loss:
         files[f"{place}/loss.svg"] = loss_plot("Training loss", result.loss, result.eval_loss)
-    if result.scores:
+    if _dots(result):
         files[f"{place}/scores.svg"] = scores_plot(scores_title(result), _dots(result), *_names(result))
     return files
 
@@ -81,11 +81,10 @@ def _dots(result: Result) -> list[Dot]:
     for name, score in result.scores.items():
         found = (result.comparison.scores.get(name) if result.comparison else None) or {}
         others = result.comparison.fields.get(name, {}) if result.comparison else {}
-        dots.append(Dot(score_name(name), score["mean"], found.get("mean"), *_ends(found)))
-        dots += [
-            Dot(field, mean, others.get(field), indent=True) for field, mean in (score.get("per_field") or {}).items()
-        ]
-    return dots
+        dots.append((score_name(name), score["mean"], found.get("mean"), *_ends(found), False))
+        fields = (score.get("per_field") or {}).items()
+        dots += [(field, mean, others.get(field), None, None, True) for field, mean in fields]
+    return [Dot(*dot) for dot in dots if dot[1] is not None]
 
 
 def _ends(found: Mapping[str, float]) -> tuple[float | None, float | None]:

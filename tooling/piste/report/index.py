@@ -37,7 +37,7 @@ class Entry:
         if self.best:
             return self.best.mean
         score = (evaluation_of(self.earlier).get("scores") or {}).get(self.primary)
-        return None if score is None else float(score["mean"])
+        return None if score is None or score["mean"] is None else float(score["mean"])
 
 
 def entry(

@@ -10,6 +10,7 @@ from typing import Any
 
 from piste.errors import Problem
 from piste.experiment import Digests
+from piste.report.plain import plain
 from piste.report.provenance import provenance
 from piste.report.result import Comparison, Result
 from piste.run import Failure, Run, Status
@@ -20,9 +21,9 @@ _CLASS_NAME = re.compile(r"[A-Za-z_][\w.-]{0,79}")
 
 
 def report_json(result: Result) -> bytes:
-    """Measured numbers have six significant digits; `spec` is exact, its keys sorted (the ledger keeps no order)."""
+    """Measured numbers have six significant digits; `spec` is exact."""
     spec = result.run.spec or result.variant.spec
-    document = _rounded(_document(result)) | {"spec": _sorted(spec)}
+    document = plain(_rounded(_document(result)), in_order=False) | {"spec": plain(spec)}
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     return (_PAIR.sub(r"[\1, \2]", text) + "\n").encode()
 
@@ -116,14 +117,6 @@ def _rounded(value: Any) -> Any:
         return [_rounded(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list | tuple):
-        return [_sorted(item) for item in value]
     return value
 
 

@@ -30,11 +30,10 @@ TEXT = "#747c86"
 GRID = "#8c959f"
 COLOURS = ("#1f7ae0", "#c4600c", "#2a8f43", "#8a5cd6", "#c9457f", "#0f8f8f", "#9a7b0a", "#747c86")
 THIS, OTHER = COLOURS[0], COLOURS[1]
-FAMILY = ["system-ui", "Segoe UI", "Helvetica", "Arial", "sans-serif"]
+FONT_RULE = "text{font-family: system-ui, 'Segoe UI', Helvetica, Arial, sans-serif} "
 SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "piste",
-    "font.family": FAMILY,
     "font.size": 11,
     "text.parse_math": False,
 }
@@ -54,8 +53,9 @@ class Dot:
 
 def loss_plot(title: str, loss: Curve, eval_loss: Curve = ()) -> bytes:
     with _figure(2.7) as figure:
-        axes = _axes(figure, left=0.45, right=0.95, top=0.45, bottom=0.45)
-        axes.plot(*_columns(loss), color=THIS, linewidth=1.8, solid_joinstyle="round")
+        axes = _axes(figure, left=0.6, right=0.95, top=0.45, bottom=0.45)
+        alone = "o" if len(loss) == 1 else None
+        axes.plot(*_columns(loss), color=THIS, marker=alone, markersize=5, linewidth=1.8, solid_joinstyle="round")
         ends = [(loss[-1][1], "training", THIS)]
         if eval_loss:
             axes.plot(*_columns(eval_loss), color=OTHER, marker="o", markersize=5, linewidth=1.2, linestyle="--")
@@ -70,7 +70,7 @@ def lines_plot(title: str, lines: Mapping[str, Curve]) -> bytes:
     """A line for each name, in the order of the legend."""
     legend = 0.23 * len(lines)
     with _figure(2.8 + legend) as figure:
-        axes = _axes(figure, left=0.45, right=0.15, top=0.45, bottom=0.6 + legend)
+        axes = _axes(figure, left=0.6, right=0.15, top=0.45, bottom=0.6 + legend)
         for place, (name, line) in enumerate(lines.items()):
             style = "-" if place < len(COLOURS) else "--"
             axes.plot(*_columns(line), color=_colour(place), linewidth=1.6, linestyle=style)
@@ -87,8 +87,8 @@ def scores_plot(title: str, dots: Sequence[Dot], this: str, other: str | None) -
     with _figure(0.27 * len(dots) + top + 0.35) as figure:
         labels = [_short(dot.label, 30) for dot in dots]
         axes = _axes(figure, left=0.3 + 0.085 * max(map(len, labels)), right=0.2, top=top, bottom=0.35)
-        for place, dot in enumerate(dots):
-            _draw_dot(axes, place, dot)
+        for indent, size in ((False, 1.0), (True, 0.75)):
+            _draw_dots(axes, [(place, dot) for place, dot in enumerate(dots) if dot.indent is indent], size)
         _scale(axes, labels, [value for dot in dots for value in (dot.this, dot.other) if value is not None])
         _headline(figure, title)
         height = figure.get_size_inches()[1]
@@ -114,31 +114,25 @@ def _under(figure: Figure, inches: float, text: str, colour: str) -> None:
 
 
 def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+    """Without its middle, where it is too long: names differ at their ends."""
+    end = most // 2
+    return text if len(text) <= most else f"{text[: most - end - 1]}\N{HORIZONTAL ELLIPSIS}{text[-end:]}"
 
 
 def _colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def _draw_dot(axes: Axes, place: int, dot: Dot) -> None:
-    small = 0.75 if dot.indent else 1.0
-    if dot.other is not None:
-        axes.plot([dot.other, dot.this], [place, place], color=GRID, linewidth=1.2 * small, solid_capstyle="butt")
-        axes.plot(
-            [dot.other],
-            [place],
-            color=OTHER,
-            marker="D",
-            markersize=6 * small,
-            markerfacecolor="none",
-            markeredgewidth=1.5,
-        )
-    if dot.low is not None and dot.high is not None:
-        axes.plot(
-            [dot.low, dot.high], [place, place], color=THIS, linewidth=4 * small, alpha=0.45, solid_capstyle="butt"
-        )
-    axes.plot([dot.this], [place], color=THIS, marker="o", markersize=7.5 * small, linestyle="none")
+def _draw_dots(axes: Axes, dots: Sequence[tuple[int, Dot]], size: float) -> None:
+    """This and the other of each row, with a line between them and this one's interval."""
+    pairs = [(place, dot.this, dot.other) for place, dot in dots if dot.other is not None]
+    spans = [(place, dot.low, dot.high) for place, dot in dots if dot.low is not None and dot.high is not None]
+    for rows, colour, width, alpha in ((pairs, GRID, 1.2 * size, 1.0), (spans, THIS, 4 * size, 0.45)):
+        places, starts, ends = ([row[part] for row in rows] for part in range(3))
+        axes.hlines(places, starts, ends, color=colour, linewidth=width, alpha=alpha)
+    diamond: Any = {"markersize": 6 * size, "markerfacecolor": "none", "markeredgewidth": 1.5}
+    axes.plot([other for _, _, other in pairs], [place for place, _, _ in pairs], "D", color=OTHER, **diamond)
+    axes.plot([dot.this for _, dot in dots], [place for place, _ in dots], "o", color=THIS, markersize=7.5 * size)
 
 
 def _scale(axes: Axes, labels: Sequence[str], values: Sequence[float]) -> None:
@@ -158,6 +152,8 @@ def _columns(curve: Curve) -> tuple[list[float], list[float]]:
 def _frame(axes: Axes) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(low if axes.dataLim.y0 < 0 else 0, high)
+    if axes.dataLim.width == 0:
+        axes.set_xlim(axes.dataLim.x0 - 1, axes.dataLim.x0 + 1)
     _ticks(axes.xaxis, axes.get_xlim(), whole=True)
     _ticks(axes.yaxis, axes.get_ylim())
     _quiet(axes, "y")
@@ -186,13 +182,14 @@ def _quiet(axes: Axes, grid: Literal["x", "y"]) -> None:
 def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     """Names and values to the right of the last points, moved apart where they would touch."""
     low, high = axes.get_ylim()
-    right = axes.get_xlim()[1]
-    lowest = 0.05
-    for value, name, colour in sorted(ends):
-        place = max(lowest, (value - low) / (high - low))
-        lowest = place + 0.25
-        text = f"{name}\n{loss_value(value)}"
-        axes.text(right, low + place * (high - low), text, color=colour, va="center", linespacing=1.1)
+    ends = sorted(ends)
+    places = [max(0.06, (value - low) / (high - low)) for value, _, _ in ends]
+    for upper in range(1, len(places)):
+        places[upper] = max(places[upper], places[upper - 1] + 0.25)
+    above = max(0.0, places[-1] - 0.94)
+    for (value, name, colour), place in zip(ends, places, strict=True):
+        text, y = f"{name}\n{loss_value(value)}", low + (place - above) * (high - low)
+        axes.text(axes.get_xlim()[1], y, text, color=colour, va="center", linespacing=1.1)
 
 
 @contextmanager
@@ -217,9 +214,7 @@ def _svg(figure: Figure, title: str) -> bytes:
 
     for text in figure.findobj(Text):
         weight = text.get_fontweight()
-        font = FontProperties(
-            family=FAMILY, weight=weight, size=text.get_fontsize(), fname=_font_file(weight == "bold")
-        )
+        font = FontProperties(weight=weight, size=text.get_fontsize(), fname=_font_file(weight == "bold"))
         text.set_fontproperties(font)
     for artist in figure.findobj():
         artist.set_clip_on(False)
@@ -240,6 +235,7 @@ def _tidy(svg: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
     svg = re.sub(r'<g id="[^"]*"/>\s*', "", svg)
+    svg = re.sub(r" font-family: [^;]*;", "", svg).replace('<style type="text/css">', f"<style>{FONT_RULE}", 1)
     svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"-?\d+\.\d{3,}", _hundredth, tag[0]), svg)
     return re.sub(r"\s*\n\s*", "\n", svg).strip() + "\n"
 

@@ -84,10 +84,10 @@ class Result:
 
     @property
     def scores(self) -> Mapping[str, Mapping[str, Any]]:
-        """In the suite's order."""
+        """In the suite's order, those that have a mean."""
         found = self.evaluation.get("scores") or {}
         order = [str(score["name"]) for score in self.suite.get("scores", ())]
-        return {name: found[name] for name in order if name in found}
+        return {name: found[name] for name in order if found.get(name, {}).get("mean") is not None}
 
     @property
     def mean(self) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from piste.report import words
+from piste.report.plain import plain
 from piste.report.provenance import provenance
 from piste.report.result import Result
 
@@ -187,13 +188,7 @@ def documents(result: Result) -> list[str]:
 def _yaml(document: Mapping[str, Any]) -> str:
     import yaml
 
-    return str(yaml.safe_dump(_plain(document), sort_keys=True, allow_unicode=True, width=100))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    return str(yaml.safe_dump(plain(document), sort_keys=True, allow_unicode=True, width=100))
 
 
 def repeat(result: Result) -> list[str]:
