@@ -19,6 +19,7 @@ from piste.report import render
 from piste.report.result import curve
 from piste.report.words import folder
 from piste.run import Failure, Run, Status
+from piste.statistics import compare
 from report.cases import (
     CREDITS,
     Case,
@@ -379,3 +380,14 @@ def test_a_score_over_no_sample_is_left_out() -> None:
     files = Case(case.experiments, [base, without]).render()
     assert list(report(files, lora.experiment)["scores"]) == ["json_valid", "json_fields"]
     assert "\n| ROUGE-L | " not in readme(files, lora.experiment).split("<details>")[0]
+
+
+def test_scores_without_a_common_sample_are_not_compared() -> None:
+    case = pair()
+    base, lora = case.runs
+    body = lora.comparisons[base.name]
+    apart = compare({"a": 1.0}, {"b": 0.5})
+    alone = {**body, "scores": {**body["scores"], "json_fields": apart}}
+    files = Case(case.experiments, [base, replace(lora, comparisons={base.name: alone})]).render()
+    assert "json_fields" not in report(files, lora.experiment)["comparison"]["scores"]
+    assert ": +" not in answer(readme(files, lora.experiment))

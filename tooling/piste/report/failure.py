@@ -32,7 +32,7 @@ def failure_lines(result: Result) -> list[str]:
     rows = [
         ("class", _code(found["kind"])),
         ("rule", _code("/".join(part for part in (found["phase"], found["kind"]) if part))),
-        ("exception", _code(found["type"])),
+        ("exception or signal", _code(found["type"])),
         ("exit code", "" if found["exit_code"] is None else str(found["exit_code"])),
         ("run", _code(result.run.name)),
     ]
@@ -40,7 +40,8 @@ def failure_lines(result: Result) -> list[str]:
 
 
 def _advice(kind: str, result: Result) -> str:
-    logs = f"`piste logs {result.variant.title}` shows the log; it stays in Snowflake."
+    name = result.variant.title
+    logs = f"`piste status {name}` has the message and `piste logs {name}` the log; both stay in Snowflake."
     again = f"Then change the experiment, or try the same again: `piste run {result.variant.experiment} --retry`."
     said = [ADVICE.get(kind, OTHERWISE), *([] if kind == "lost" else [logs]), *([] if kind in BY_ITSELF else [again])]
     return " ".join(said)

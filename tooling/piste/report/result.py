@@ -157,6 +157,7 @@ def _comparison(target: Variant, other: Run, body: Mapping[str, Any]) -> Compari
     scores = {
         name: {"mean": score["mean_b"], **{key: score[key] for key in ("difference", "low", "high", "n", "method")}}
         for name, score in body["scores"].items()
+        if score["difference"] is not None
     }
     found = evaluation_of(other).get("scores") or {}
     fields = {name: score["per_field"] for name, score in found.items() if score.get("per_field")}

@@ -34,7 +34,7 @@ class History:
         return trained[0] if trained else None
 
     def latest(self, experiment: str) -> Run | None:
-        """The last run to end under this name, whatever its digests."""
+        """The last ended run under this name, whatever its digests."""
         return max(self._named.get(experiment, ()), key=_when, default=None)
 
 
@@ -47,7 +47,7 @@ def _rank(run: Run) -> tuple[bool, str, int, str]:
 
 
 def _when(run: Run) -> tuple[str, int, str]:
-    return run.ended_at or run.claimed_at, run.attempt, run.name
+    return run.claimed_at, run.attempt, run.name
 
 
 def compare_targets(compare: str, variants: Mapping[str, Sequence[Variant]]) -> Sequence[Variant]:
