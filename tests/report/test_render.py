@@ -257,6 +257,7 @@ def test_seeds_are_one_row_and_the_best_row_is_first() -> None:
     assert "[2](learning_rate=0.001,seed=2/README.md) (failed)" in rows[1]
     assert "1 variant without a result yet." in text
     assert "2 seeds from 0.964 to 0.968" in answer(text)
+    assert "4 of 6 done, 1 failed" in rendered("matrix")["experiments/README.md"].decode()
 
 
 def test_a_matrix_without_seeds_says_that_each_row_is_one_seed() -> None:

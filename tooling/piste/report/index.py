@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,9 +56,9 @@ def overall(groups: Sequence[Group], wanted: int) -> str:
     found = [result.status for group in groups for result in group.results]
     if len(found) == wanted and len(set(found)) == 1:
         return str(found[0])
-    done = sum(status is Status.DONE for status in found)
-    failed = f", {len(found) - done} not" if len(found) > done else ""
-    return f"{done} of {wanted} done{failed}"
+    other = Counter(str(status) for status in found if status is not Status.DONE)
+    done = f"{len(found) - other.total()} of {wanted} done"
+    return ", ".join([done, *(f"{count} {status}" for status, count in sorted(other.items()))])
 
 
 def index(entries: Sequence[Entry]) -> str:

@@ -44,7 +44,7 @@ def page(result: Result, up: str, repository_url: str | None) -> str:
 
 def title(result: Result) -> str:
     name = words.prose(result.experiment.document.get("title") or result.experiment.name)
-    return f"{name}: {words.prose(result.variant.name)}" if result.variant.name else name
+    return f"{name}: {words.prose(result.variant.name.replace(',', ', '))}" if result.variant.name else name
 
 
 def question(result: Result) -> list[list[str]]:
