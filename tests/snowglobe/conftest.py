@@ -23,16 +23,14 @@ def payload() -> Path:
 
 
 @pytest.fixture(scope="session")
-def connect() -> Iterator[Connect]:
-    """Sessions of a globe, closed in the end."""
-    opened: list[Session] = []
+def connect() -> Connect:
+    """Opens a session; the test closes it, because an open one waits for its server when Python ends."""
 
     def open_session(globe: Globe, **more: Any) -> Session:
-        given = {**globe.connection, "database": "DB", "schema": "S", "network_timeout": 60, **more}
-        opened.append(Session.builder.configs({key: value for key, value in given.items() if value is not None}).create())
-        return opened[-1]
+        given = {**globe.connection, "database": "DB", "schema": "S", "network_timeout": 20, **more}
+        return Session.builder.configs({key: value for key, value in given.items() if value is not None}).create()
 
-    yield open_session
+    return open_session
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +43,8 @@ def globe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Globe]:
 
 @pytest.fixture(scope="session")
 def session(globe: Globe, connect: Connect) -> Iterator[Session]:
-    opened = connect(globe)
-    yield opened
-    opened.close()
+    with connect(globe) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -41,6 +41,8 @@ def main() -> None:
     listening = _listen(options.port)
     server = _server(directory, listening.getsockname()[1], options)
     running = _Announcing(uvicorn.Config(server.app(), log_config=None, access_log=False, lifespan="on"), connection(server.account.port))
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn stops, then raises the signal once more
+        signal.signal(number, lambda *_: None)
     if options.until_stdin_closes:
         threading.Thread(target=_stop_at_end_of_stdin, daemon=True).start()
     running.run(sockets=[listening])

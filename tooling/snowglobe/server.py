@@ -38,6 +38,7 @@ class Server:
     def app(self) -> Starlette:
         @contextlib.asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
+            self.jobs.schedule()
             yield
             await run_in_threadpool(self.jobs.stop)
 
