@@ -55,6 +55,13 @@ def test_paths() -> None:
     assert dotted(()) == ""
 
 
+def test_nothing_of_a_user_s_commands_a_terminal() -> None:
+    hostile = "\x1b[31m\u202e\x9b\n::error::"
+    shown = quoted(hostile) + dotted((hostile,)) + suggestion(hostile, [hostile]) + listed([hostile])
+    assert shown.isprintable()
+    assert len(dotted(("x" * 500,))) <= 60
+
+
 @pytest.mark.parametrize("value", ["x" * 10_000, ["x" * 500] * 500, {"k" * 500: 1}, "a\nb", 10**60])
 def test_values_are_repeated_on_one_short_line(value: object) -> None:
     assert len(quoted(value)) <= 60

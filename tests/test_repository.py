@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import runpy
 import shutil
@@ -78,7 +79,7 @@ def test_messages_never_repeat_much_of_a_value(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("suite: notes", f"suite: {secret}") + f"compare: {secret}\n{secret}: 1\n")
     problems = repository.read(root).problems
     assert len(problems) == 3
-    assert max(problem.message.count("patient") for problem in problems) <= 9
+    assert all(f"{problem.path}{problem.message}{problem.hint}".count("patient") < 20 for problem in problems)
 
 
 def test_declared_files_are_the_bytes_that_were_hashed(tmp_path: Path) -> None:
@@ -88,6 +89,23 @@ def test_declared_files_are_the_bytes_that_were_hashed(tmp_path: Path) -> None:
     (root / "experiments/notes-lora/train.py").write_text("print('changed')\n")
     with pytest.raises(PisteError, match="changed"):
         repository.declared_files(root, experiment)
+
+
+def test_a_declared_folder_stands_for_its_files(tmp_path: Path) -> None:
+    (experiment,) = repository.read(built(EXAMPLES / "valid" / "declared-folder", tmp_path)).experiments
+    assert sorted(experiment.files) == ["project/deep/model.py", "project/train.py"]
+
+
+def test_huge_and_odd_reports_are_not_read(tmp_path: Path) -> None:
+    root = built(EXAMPLES / "valid" / "smallest", tmp_path)
+    report = root / "experiments/notes-base/report"
+    (report / "a").mkdir(parents=True)
+    os.mkfifo(report / "report.json")
+    with (report / "a/report.json").open("wb") as file:
+        file.truncate(9 << 20)
+    read = repository.read(root)
+    assert read.reports == {}
+    assert [problem.file for problem in read.problems] == ["experiments/notes-base/report/a/report.json"]
 
 
 def test_committed_reports_are_given_by_path(tmp_path: Path) -> None:
@@ -115,7 +133,16 @@ def test_writing_changes_only_what_differs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["README.md", "../x", "experiments/../x", "/etc/x", "experiments/out/x", "experiments/link.md", "experiments"],
+    [
+        "README.md",
+        "../x",
+        "experiments/../x",
+        "/etc/x",
+        "experiments/out/x",
+        "experiments/link.md",
+        "experiments",
+        "experiments/in.md",
+    ],
 )
 def test_writing_stays_inside_experiments(path: str, tmp_path: Path) -> None:
     root, outside = tmp_path / "root", tmp_path / "outside"
@@ -123,6 +150,7 @@ def test_writing_stays_inside_experiments(path: str, tmp_path: Path) -> None:
     outside.mkdir()
     (root / "experiments/out").symlink_to(outside)
     (root / "experiments/link.md").symlink_to(outside / "x")
+    (root / "experiments/in.md").symlink_to("README.md")
     with pytest.raises(PisteError):
         repository.write_files(root, {"experiments/fine.md": b"", path: b"x"})
     assert list(outside.iterdir()) == []

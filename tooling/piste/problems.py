@@ -33,14 +33,18 @@ def to_github(problems: Iterable[Problem]) -> str:
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_short(part)}" for part in path)
     return text.removeprefix(".")
 
 
 def quoted(value: Any) -> str:
     """A user's value as a message shows it: one line, bounded, text in quotes."""
-    text = json.dumps(_bounded(value), ensure_ascii=False, default=str)
-    return text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 1]}…"
+    return _short(json.dumps(_bounded(value), ensure_ascii=False, default=str))
+
+
+def printable(text: str) -> str:
+    """Without what a terminal or a log would obey: control characters, escapes, direction marks."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
 
 
 def suggestion(word: Any, choices: Iterable[str], quote: bool = True) -> str:
@@ -51,16 +55,21 @@ def suggestion(word: Any, choices: Iterable[str], quote: bool = True) -> str:
     close = difflib.get_close_matches(word[:LONGEST_ECHO].casefold(), by_case, n=1)
     if not close:
         return ""
-    return f'Did you mean "{by_case[close[0]]}"?' if quote else f"Did you mean {by_case[close[0]]}?"
+    found = quoted(by_case[close[0]])
+    return f"Did you mean {found if quote else found[1:-1]}?"
 
 
 def listed(words: Iterable[str], most: int = 12) -> str:
-    every = list(words)
+    every = [_short(word) for word in words]
     return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
 
 
 def sentences(*parts: str) -> str:
     return " ".join(part for part in parts if part)
+
+
+def _short(text: str) -> str:
+    return printable(text if len(text) <= LONGEST_ECHO else f"{text[: LONGEST_ECHO - 1]}…")
 
 
 def _bounded(value: Any) -> Any:

@@ -81,14 +81,14 @@ def _packs(recipe: Mapping[str, Any]) -> bool:
     return any(kind not in ("sft", "dpo") for kind in (recipe.get("type", "sft"), data.get("type", "sft")))
 
 
-def check(recipe: Parsed, train: Mapping[str, Any]) -> Iterator[Problem]:
-    """`train` is the experiment's section that names this recipe."""
+def check(recipe: Parsed, files: Sequence[str], inputs: Any) -> Iterator[Problem]:
+    """`files` are those that the experiment declares, `inputs` its `train.inputs`."""
     if not isinstance(recipe.data, Mapping):
         return
     yield from _trainer(recipe)
     yield from _essentials(recipe)
-    yield from _code(recipe, _strings(train.get("files")))
-    yield from _inputs(recipe, train.get("inputs"))
+    yield from _code(recipe, files)
+    yield from _inputs(recipe, inputs)
     data = recipe.data.get("data")
     for key in ("sources", "eval_sources"):
         for index, source in enumerate(_items(data.get(key)) if isinstance(data, Mapping) else ()):
@@ -98,10 +98,6 @@ def check(recipe: Parsed, train: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _items(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else ()
-
-
-def _strings(value: Any) -> list[str]:
-    return [item for item in _items(value) if isinstance(item, str)]
 
 
 def _trainer(recipe: Parsed) -> Iterator[Problem]:

@@ -90,6 +90,8 @@ def read_differently(text: str, value: Any) -> tuple[str, str] | None:
 
 
 def _by_yaml_1_1(text: str) -> Any:
+    if text and text[0] not in _yaml_1_1.yaml_implicit_resolvers:
+        return text
     tag: str = _yaml_1_1.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     construct = _yaml_1_1.yaml_constructors.get(tag, yaml.SafeLoader.construct_undefined)
     return construct(_yaml_1_1, yaml.ScalarNode(tag, text))

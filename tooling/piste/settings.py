@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,23 @@ def load(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
     """The settings and their problems; with problems, the settings are empty."""
     try:
         text = (root / FILE).read_text("utf-8")
-        table = tomllib.loads(text).get("tool", {}).get("piste", {})
+        tools = tomllib.loads(text).get("tool")
     except FileNotFoundError:
         return Settings(), ()
     except tomllib.TOMLDecodeError as error:
         return Settings(), (_syntax(str(error)),)
     except (OSError, UnicodeDecodeError):
         return Settings(), (Problem(FILE, 0, 0, "", "This file can't be read as UTF-8.", "Save it as UTF-8."),)
+    table = tools.get("piste", {}) if isinstance(tools, dict) else {}
     parsed = Parsed(FILE, table, _marks(text))
     problems = shape.check(parsed, "settings")
     settings = Settings() if problems else _settings(table)
     problems += _check(root, settings, parsed)
-    located = tuple(sorted(replace(problem, path=f"tool.piste.{problem.path}".rstrip(".")) for problem in problems))
-    return (Settings() if problems else settings), located
+    return (Settings() if problems else settings), tuple(sorted(_located(problem) for problem in problems))
+
+
+def _located(problem: Problem) -> Problem:
+    return replace(problem, path=f"tool.piste.{problem.path}".rstrip(".")) if problem.file == FILE else problem
 
 
 def _settings(table: Mapping[str, Any]) -> Settings:
@@ -69,7 +73,21 @@ def _check(root: Path, settings: Settings, parsed: Parsed) -> list[Problem]:
         if not (lock.is_relative_to(root.resolve()) and lock.is_file()):
             message = f"There is no file {quoted(runtime.lock)} in this repository."
             problems.append(parsed.problem(("runtimes", runtime.name, "lock"), message, "Write a path from its root."))
+            continue
+        problems += _unpinned(runtime.lock, lock.read_text("utf-8", "replace"))
     return problems
+
+
+_PINNED = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w.,-]+\])?\s*==\s*[^\s*=<>]+(\s*;.*)?(\s*\\)?(\s+#.*)?")
+
+
+def _unpinned(file: str, text: str) -> Iterator[Problem]:
+    """A runtime's name stands for exact packages: it is part of what decides the weights."""
+    for number, line in enumerate(text.splitlines(), 1):
+        requirement = line.strip()
+        if requirement and not requirement.startswith(("#", "-")) and not _PINNED.fullmatch(requirement):
+            message = f"{quoted(requirement)} is not pinned to one version."
+            yield Problem(file, number, 1, "", message, "Write e.g.  torch==2.13.0")
 
 
 def _syntax(message: str) -> Problem:

@@ -23,11 +23,15 @@ _BASELINE_KEYS: Final = ("inputs",)
 
 @dataclass(frozen=True)
 class Source:
-    """An experiment's documents as read; `recipe` is None for a baseline, or when there is nothing to read."""
+    """An experiment as read; `recipe` is None for a baseline, or when there is nothing to read.
+
+    `files` are the paths that it declares, with those inside a declared folder.
+    """
 
     name: str
     experiment: Parsed
     recipe: Parsed | None = None
+    files: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ def check_experiment(source: Source, known: Known) -> list[Problem]:
     train = section(source.experiment.data, "train")
     problems = _checked(source.experiment, "experiment", partial(_experiment_rules, source, known))
     if source.recipe is not None:
-        problems += [*source.recipe.problems, *recipe.check(source.recipe, train)]
+        problems += [*source.recipe.problems, *recipe.check(source.recipe, source.files, train.get("inputs"))]
     return problems
 
 

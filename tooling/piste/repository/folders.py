@@ -56,6 +56,20 @@ def entries(folder: Path) -> Iterator[str]:
                 yield (Path(place) / name).relative_to(folder).as_posix()
 
 
+def files_of(folder: Path, relative: str) -> list[str]:
+    """The file itself, or the files in a folder of that name."""
+    path = folder / relative
+    if path.is_symlink() or not path.is_dir():
+        return [relative]
+    return [f"{relative}/{name}" for name in entries(path)]
+
+
+def loose_files(folder: Path) -> list[str]:
+    """What lies beside the subfolders, README.md aside."""
+    paths = (path for path in sorted(folder.iterdir()) if not path.is_dir() and not _ignored(path.name))
+    return [path.name for path in paths if path.name != "README.md"]
+
+
 def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not _ignored(path.name))
 

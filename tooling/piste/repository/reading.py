@@ -12,7 +12,7 @@ from piste import documents, settings, validation
 from piste.documents import Parsed
 from piste.errors import PisteError, Problem
 from piste.experiment import Experiment, Suite
-from piste.problems import quoted
+from piste.problems import printable, quoted
 from piste.repository import folders
 from piste.settings import Settings
 from piste.validation import Known, Source
@@ -20,6 +20,8 @@ from piste.validation import Known, Source
 HOME: Final = "experiments"
 SUITES: Final = "_suites"
 REPORT: Final = "report"
+MAX_REPORT: Final = 8 << 20
+"""Bytes of a report.json; those that piste writes have some kilobytes."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,12 @@ class _Reading:
         for suite in suites.values():
             self.problems.extend(validation.check_suite(suite))
         valid = (source for source in known.experiments.values() if self._valid(source))
-        experiments = tuple(self._experiment(source, known) for source in valid)
         reports = {path: content for folder in found for path, content in self._reports(folder)}
+        experiments = tuple(self._experiment(source, known) for source in valid)
         return Repository(experiments, tuple(sorted(set(self.problems))), len(found), reports, self.settings)
 
     def _report(self, file: str, message: str, hint: str) -> None:
-        self.problems.append(Problem(file, 0, 0, "", message, hint))
+        self.problems.append(Problem(printable(file), 0, 0, "", message, hint))
 
     def _folders(self) -> Iterator[Path]:
         for entry in sorted((self.root / HOME).iterdir()):
@@ -97,8 +99,14 @@ class _Reading:
 
     def _suites(self) -> dict[str, Parsed]:
         home = self.root / HOME / SUITES
-        suites = {}
-        for folder in folders.subfolders(home) if home.is_dir() else ():
+        suites: dict[str, Parsed] = {}
+        if home.is_symlink():
+            self._report(f"{HOME}/{SUITES}", "The folder of suites is a link.", "Put the folder itself here.")
+        if not home.is_dir() or home.is_symlink():
+            return suites
+        for name in folders.loose_files(home):
+            self._report(f"{HOME}/{SUITES}/{name}", "This file belongs to no suite.", "Move it into a folder.")
+        for folder in folders.subfolders(home):
             parsed = self._main_document(folder, "suite.yaml", "suite")
             self._undeclared(folder, {"suite.yaml"}, "Remove it; the rows to evaluate with stay in tables.")
             if parsed:
@@ -114,10 +122,11 @@ class _Reading:
         listed = train.get("files")
         names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
         self.files[folder.name] = dict(self._declared(folder, parsed, names))
+        files = {*names, *self.files[folder.name]}
         if train:
-            declared = {"experiment.yaml", str(train.get("recipe")), *names}
+            declared = {"experiment.yaml", str(train.get("recipe")), *files}
             self._undeclared(folder, declared, "Add it to train.files in experiment.yaml, or remove it.")
-        return Source(folder.name, parsed, recipe)
+        return Source(folder.name, parsed, recipe, tuple(sorted(files)))
 
     def _main_document(self, folder: Path, name: str, kind: str) -> Parsed | None:
         place = folder.relative_to(self.root).as_posix()
@@ -137,9 +146,14 @@ class _Reading:
         return self._parsed(folder / name)
 
     def _parsed(self, path: Path, recipe: bool = False) -> Parsed:
-        with path.open("rb") as file:
-            text = file.read(documents.MAX_BYTES + 1)
-        return documents.parse(text, path.relative_to(self.root).as_posix(), recipe=recipe)
+        place = path.relative_to(self.root).as_posix()
+        try:
+            with path.open("rb") as file:
+                text = file.read(documents.MAX_BYTES + 1)
+        except OSError as error:
+            unreadable = Problem(place, 0, 0, "", f"This file can't be read: {error.strerror}.", "See its permissions.")
+            return Parsed(place, None, problems=(unreadable,))
+        return documents.parse(text, place, recipe=recipe)
 
     def _recipe(self, folder: Path, parsed: Parsed, name: object) -> Parsed | None:
         if not isinstance(name, str):
@@ -150,11 +164,17 @@ class _Reading:
         return self._parsed(folder / name, recipe=True)
 
     def _declared(self, folder: Path, parsed: Parsed, names: list[str]) -> Iterator[tuple[str, str]]:
+        """The SHA-256 of each declared file, and of each file in a declared folder."""
         for index, name in enumerate(names):
-            if fault := folders.fault(folder, name) or _reserved(name):
-                self.problems.append(parsed.problem(("train", "files", index), *fault))
+            faults = folders.written_fault(name) or _reserved(name)
+            inside = [] if faults else folders.files_of(folder, name)
+            faults = faults or next(filter(None, (folders.entry_fault(folder, path) for path in inside)), None)
+            if not faults and not inside:
+                faults = f"There is no file in {name}.", "Add one, or remove the folder from the list."
+            if faults:
+                self.problems.append(parsed.problem(("train", "files", index), *faults))
             else:
-                yield name, hashlib.sha256((folder / name).read_bytes()).hexdigest()
+                yield from ((path, _sha256(folder / path)) for path in inside)
 
     def _undeclared(self, folder: Path, declared: set[str], hint: str) -> None:
         place = folder.relative_to(self.root).as_posix()
@@ -187,11 +207,21 @@ class _Reading:
             return
         for name in folders.entries(folder / REPORT):
             path = folder / REPORT / name
-            if path.name == "report.json" and not path.is_symlink():
-                yield path.relative_to(self.root).as_posix(), path.read_bytes()
+            if path.name != "report.json" or path.is_symlink() or not path.is_file():
+                continue
+            place = path.relative_to(self.root).as_posix()
+            if path.stat().st_size > MAX_REPORT:
+                self._report(place, "This report is larger than 8 MiB.", "Let `piste collect` write it again.")
+            else:
+                yield place, path.read_bytes()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reserved(name: str) -> folders.Fault | None:
-    if name in ("experiment.yaml", "README.md") or name.startswith(f"{REPORT}/"):
+    if name in ("experiment.yaml", "README.md", REPORT) or name.startswith(f"{REPORT}/"):
         return f"{name} is not an experiment's to declare.", "Name another file of this folder."
     return None
