@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from piste import change_rules, recipe
+from piste import change_rules, recipe, repository
 from piste.change_rules import RULES, Kind, defaults, rule_of
+from piste.plan import plan
+from piste.rendering import plan_json
+from piste.report.model import offline_runs
 from piste.resources import payload_files, schema
+from piste.variants import all_variants
 
 FOLDER = Path(__file__).parents[1] / "schemas"
 NAMES = ("experiment", "suite", "report", "plan", "settings")
@@ -68,6 +72,26 @@ def test_a_pattern_can_be_said_in_words(name: str) -> None:
     patterns = [(path, node) for path, node in nodes(schema(name), name) if "pattern" in node]
     assert patterns
     assert [path for path, node in patterns if not node.get("x-form")] == []
+
+
+REPORTS = sorted((Path(__file__).parent / "golden/report").rglob("report.json"))
+
+
+@pytest.mark.parametrize("file", REPORTS, ids=lambda path: path.parent.parent.name)
+def test_reports_are_as_their_schema_says(file: Path) -> None:
+    problems = Draft202012Validator(schema("report")).iter_errors(json.loads(file.read_text()))
+    assert [f"{problem.json_path}: {problem.message}" for problem in problems] == []
+
+
+def test_plans_are_as_their_schema_says() -> None:
+    assert REPORTS
+    observed, _ = offline_runs({str(file): file.read_bytes() for file in REPORTS})
+    desired = repository.read(Path(__file__).parent / "examples/valid/seeds-and-matrix").experiments
+    made = plan(all_variants(desired), observed)
+    assert made.submissions
+    assert made.orphans
+    problems = Draft202012Validator(schema("plan")).iter_errors(json.loads(plan_json(made, "reports")))
+    assert [f"{problem.json_path}: {problem.message}" for problem in problems] == []
 
 
 def test_every_schema_is_tested() -> None:
