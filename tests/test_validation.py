@@ -12,8 +12,9 @@ from piste import recipe, shape
 from piste.documents import Parsed, parse
 from piste.environment import Environment, Runtime, Settings
 from piste.resources import schema
+from piste.sources import Known, Source
 from piste.templates import columns, selected
-from piste.validation import Known, Source, check_experiment, check_suite
+from piste.validation import check_experiment, check_suite
 
 EXPERIMENT: dict[str, Any] = {
     "schema": "experiment/v1",

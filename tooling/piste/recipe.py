@@ -12,7 +12,7 @@ from typing import Any, Final
 from piste.documents import Parsed
 from piste.errors import Problem
 from piste.problems import Path, listed, quoted, sentences, suggestion
-from piste.templates import columns, selected
+from piste.templates import unknown_columns
 
 TRAINERS: Final = ("sft", "causal", "dpo")
 
@@ -190,19 +190,3 @@ def _templates(recipe: Parsed, source: Mapping[str, Any], path: Path) -> Iterato
             yield recipe.problem((*path, "messages", role), f"The message of the {role} is missing.", example)
     texts = {(*path, "messages", role): text for role, text in messages.items() if isinstance(text, str)}
     yield from unknown_columns(recipe, source.get("sql"), source.get("key"), (*path, "key"), texts)
-
-
-def unknown_columns(
-    parsed: Parsed, sql: Any, key: Any, key_path: Path, templates: Mapping[Path, str]
-) -> Iterator[Problem]:
-    """Columns that a template or the key names and a plain query does not select."""
-    known = selected(sql) if isinstance(sql, str) else None
-    if known is None:
-        return
-    wanted = [(path, column) for path, text in templates.items() for column in columns(text)]
-    if isinstance(key, str) and key.upper() not in known:
-        wanted.append((key_path, key))
-    for path, column in wanted:
-        if column not in known:
-            hint = sentences(suggestion(column, known, quote=False), f"Its columns are {listed(known)}.")
-            yield parsed.problem(path, f"The query has no column {quoted(column)[1:-1]}.", hint)

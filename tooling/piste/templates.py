@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from piste.documents import Parsed
+from piste.errors import Problem
+from piste.problems import Path, listed, quoted, sentences, suggestion
 
 _COLUMN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SELECT = re.compile(r"\s*select\s+(?:distinct\s+)?([^()'*]+?)\s+from\s", re.IGNORECASE)
@@ -25,6 +31,22 @@ def selected(sql: str) -> list[str] | None:
     items = [_ITEM.fullmatch(item) for item in select[1].split(",")]
     names = [_folded(item[2] or item[1]) for item in items if item]
     return names if len(names) == len(items) else None
+
+
+def unknown_columns(
+    parsed: Parsed, sql: Any, key: Any, key_path: Path, templates: Mapping[Path, str]
+) -> Iterator[Problem]:
+    """Columns that a template or the key names and a plain query does not select."""
+    known = selected(sql) if isinstance(sql, str) else None
+    if known is None:
+        return
+    wanted = [(path, column) for path, text in templates.items() for column in columns(text)]
+    if isinstance(key, str) and key.upper() not in known:
+        wanted.append((key_path, key))
+    for path, column in wanted:
+        if column not in known:
+            hint = sentences(suggestion(column, known, quote=False), f"Its columns are {listed(known)}.")
+            yield parsed.problem(path, f"The query has no column {quoted(column)[1:-1]}.", hint)
 
 
 def _folded(name: str) -> str:

@@ -1,6 +1,6 @@
 """experiments/ on disk <-> values: reading with every problem found, writing only what differs."""
 
 from piste.repository.reading import Repository, declared_files, read
-from piste.repository.writing import copy_experiment, write_files
+from piste.repository.writing import copy_experiment, remove_leftovers, write_files
 
-__all__ = ["Repository", "copy_experiment", "declared_files", "read", "write_files"]
+__all__ = ["Repository", "copy_experiment", "declared_files", "read", "remove_leftovers", "write_files"]

@@ -15,7 +15,7 @@ from piste.experiment import Experiment, Suite
 from piste.problems import printable, quoted
 from piste.repository import folders
 from piste.settings import Settings
-from piste.validation import Known, Source
+from piste.sources import Known, Source, section
 
 HOME: Final = "experiments"
 SUITES: Final = "_suites"
@@ -117,7 +117,7 @@ class _Reading:
         parsed = self._main_document(folder, "experiment.yaml", "experiment")
         if parsed is None:
             return None
-        train = validation.section(parsed.data, "train")
+        train = section(parsed.data, "train")
         recipe = self._recipe(folder, parsed, train.get("recipe"))
         listed = train.get("files")
         names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
@@ -191,7 +191,7 @@ class _Reading:
                 self._report(f"{place}/{name}", "This file is not declared, so no run would see it.", hint)
 
     def _valid(self, source: Source) -> bool:
-        suite = validation.section(source.experiment.data, "evaluate").get("suite")
+        suite = section(source.experiment.data, "evaluate").get("suite")
         homes = (f"{HOME}/{source.name}/", f"{HOME}/{SUITES}/{suite}/")
         return not any(problem.severity == "error" and problem.file.startswith(homes) for problem in self.problems)
 

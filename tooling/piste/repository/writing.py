@@ -25,6 +25,17 @@ def write_files(root: Path, files: Mapping[str, bytes]) -> list[str]:
     return changed
 
 
+def remove_leftovers(root: Path, files: Mapping[str, bytes]) -> list[str]:
+    """Remove what an earlier rendering left beside the report.json among `files`, such as the plot of a loss that the
+    latest run has none of; the paths that were removed."""
+    reports = [PurePosixPath(path).parent for path in files if PurePosixPath(path).name == "report.json"]
+    beside = [f"{folder}/{file.name}" for folder in reports for file in (root / folder).iterdir() if file.is_file()]
+    leftovers = sorted(set(beside) - set(files))
+    for path in leftovers:
+        _writable(root, path).unlink()
+    return leftovers
+
+
 def copy_experiment(root: Path, source: str, name: str) -> list[str]:
     """Begin an experiment as a copy of another, its report left behind; the paths that were written."""
     if not validation.NAME.fullmatch(name):
