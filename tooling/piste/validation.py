@@ -17,7 +17,6 @@ from piste.sources import Known, Source, choose, matrix_of, section, seeds_of
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 NAME_HINT: Final = "Use lower-case letters, digits and hyphens, beginning with a letter; at most 63."
 
-
 _BASELINE_KEYS: Final = ("inputs",)
 
 
