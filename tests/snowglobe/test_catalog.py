@@ -26,7 +26,12 @@ def test_who_and_where(query: Query) -> None:
 def test_use(globe: Globe, connect: Connect) -> None:
     with connect(globe, warehouse="COMPUTE_WH") as session:
         ask = lambda sql: session.sql(sql).collect()  # noqa: E731
-        for statement in ("CREATE ROLE CI", "CREATE WAREHOUSE SMALL WAREHOUSE_SIZE = XSMALL", "CREATE DATABASE USED", "CREATE SCHEMA USED.IT"):
+        for statement in (
+            "CREATE ROLE CI",
+            "CREATE WAREHOUSE SMALL WAREHOUSE_SIZE = XSMALL",
+            "CREATE DATABASE USED",
+            "CREATE SCHEMA USED.IT",
+        ):
             ask(statement)
         ask("USE ROLE CI")
         ask("USE WAREHOUSE SMALL")
@@ -35,7 +40,13 @@ def test_use(globe: Globe, connect: Connect) -> None:
         ask("USE SCHEMA IT")
         asked = ask("SELECT CURRENT_ROLE(), CURRENT_WAREHOUSE(), CURRENT_DATABASE(), CURRENT_SCHEMA()")[0]
         assert tuple(asked) == ("CI", "SMALL", "USED", "IT")
-        for statement in ("USE ROLE NOBODY", "USE WAREHOUSE NONE", "USE DATABASE NONE", "USE SCHEMA NONE", "USE SCHEMA A.B"):
+        for statement in (
+            "USE ROLE NOBODY",
+            "USE WAREHOUSE NONE",
+            "USE DATABASE NONE",
+            "USE SCHEMA NONE",
+            "USE SCHEMA A.B",
+        ):
             with pytest.raises(SnowparkSQLException, match="does not exist"):
                 ask(statement)
 
@@ -66,7 +77,8 @@ def test_show(query: Query, sql: str, names: list[str]) -> None:
         "CREATE SCHEMA IF NOT EXISTS DB.SHOWN", "CREATE TABLE IF NOT EXISTS DB.SHOWN.L_1 (N INT)", "USE SCHEMA DB.S",
         "CREATE TABLE IF NOT EXISTS DB.SHOWN.LX1 (N INT)",
         "CREATE VIEW IF NOT EXISTS DB.SHOWN.L_V AS SELECT 1 AS N",
-        "CREATE IMAGE REPOSITORY IF NOT EXISTS DB.SHOWN.IMAGES", "CREATE SECRET IF NOT EXISTS DB.SHOWN.TOKEN TYPE = GENERIC_STRING",
+        "CREATE IMAGE REPOSITORY IF NOT EXISTS DB.SHOWN.IMAGES",
+        "CREATE SECRET IF NOT EXISTS DB.SHOWN.TOKEN TYPE = GENERIC_STRING",
         "CREATE OR REPLACE EXTERNAL ACCESS INTEGRATION PYPI_ACCESS ALLOWED_NETWORK_RULES = (R) ENABLED = TRUE",
     ):  # fmt: skip
         query(statement)

@@ -44,7 +44,12 @@ def test_a_job_and_a_failing_one(globe: Globe, session: Session, payload: Path, 
     good = submit(session, payload, "hello", name="GOOD")
     bad = submit(session, payload, "fail")
     listed = jobs.submit_directory(
-        str(payload), "POOL", entrypoint=["sh", "-c", "echo from sh; exit 3"], stage_name="JOBS", session=session, name="L"
+        str(payload),
+        "POOL",
+        entrypoint=["sh", "-c", "echo from sh; exit 3"],
+        stage_name="JOBS",
+        session=session,
+        name="L",
     )
     assert [job.wait(60) for job in (good, bad, listed)] == ["DONE", "FAILED", "FAILED"]
     assert good.result() == {"greeting": "hi", "cwd": "app", "service": good.name}
@@ -76,7 +81,8 @@ from snowflake.snowpark import Session
 session = Session.builder.configs({**json.loads(sys.argv[1]), "database": "DB", "schema": "S"}).create()
 job = jobs.get_job(sys.argv[2], session=session)
 listed = set(jobs.list_jobs(session=session)["name"])
-print(json.dumps({"status": job.status, "listed": job.name in listed, "job_env": job._container_spec["env"]["GREETING"]}))
+said = job._container_spec["env"]["GREETING"]
+print(json.dumps({"status": job.status, "listed": job.name in listed, "job_env": said}))
 """
 
 
@@ -88,7 +94,9 @@ def test_requirements_are_checked_and_never_installed(session: Session, payload:
     assert "action:" not in logs
 
 
-def test_cancel_ends_every_process(start_job: StartJob, query: Query, status: Status, until: Until, marked: Marked) -> None:
+def test_cancel_ends_every_process(
+    start_job: StartJob, query: Query, status: Status, until: Until, marked: Marked
+) -> None:
     mark = marker()
     job = start_job(CLING.format(marker=mark) + f"sleep {mark}")
     until(lambda: "ready" in query("SELECT SYSTEM$GET_SERVICE_LOGS(?, ?, ?)", job, "0", "main")[0][0])
@@ -98,7 +106,9 @@ def test_cancel_ends_every_process(start_job: StartJob, query: Query, status: St
     assert marked(mark) == []
 
 
-def test_what_a_job_leaves_running_ends_with_it(start_job: StartJob, status: Status, until: Until, marked: Marked) -> None:
+def test_what_a_job_leaves_running_ends_with_it(
+    start_job: StartJob, status: Status, until: Until, marked: Marked
+) -> None:
     mark = marker()
     job = start_job(CLING.format(marker=mark) + "exit 0")
     until(lambda: status(job) == "DONE")
@@ -170,9 +180,11 @@ whole = mount / "whole.txt"
 whole.write_text("whole")
 outside.write_text("x")
 attempts = {
-    "append": lambda: whole.open("a"), "update": lambda: whole.open("r+"), "os.open": lambda: os.open(whole, os.O_WRONLY),
+    "append": lambda: whole.open("a"), "update": lambda: whole.open("r+"),
+    "os.open": lambda: os.open(whole, os.O_WRONLY),
     "rename": lambda: whole.rename(mount / "renamed.txt"), "truncate": lambda: os.truncate(whole, 1),
-    "move in": lambda: outside.rename(mount / "moved.txt"), "relative": lambda: (os.chdir(mount), open("whole.txt", "ab")),
+    "move in": lambda: outside.rename(mount / "moved.txt"),
+    "relative": lambda: (os.chdir(mount), open("whole.txt", "ab")),
 }
 refused = []
 for name, attempt in attempts.items():
@@ -201,9 +213,7 @@ def test_the_mount_takes_whole_files_only(
     assert not (stage / "gone.txt").exists()
 
 
-def test_whole_files_reach_the_stage_while_the_job_runs(
-    start_job: StartJob, query: Query, until: Until
-) -> None:
+def test_whole_files_reach_the_stage_while_the_job_runs(start_job: StartJob, query: Query, until: Until) -> None:
     job = start_job("echo early > early.txt; sleep 60")
     until(lambda: any(row["name"] == "quick/quick/early.txt" for row in query("LIST @QUICK/quick/early.txt")))
     query(f"CALL {job}!SPCS_CANCEL_JOB()")

@@ -41,18 +41,24 @@ def serve(tmp_path: Path) -> Callable[[], Globe]:
 
     def begin() -> Globe:
         os.environ["PYTHONPATH"] = here
-        return snowglobe.serve(tmp_path / "state", pools={"ONE": 1}, schemas=["DB.S"], scorer="scorer:score", grace_seconds=0.5)
+        return snowglobe.serve(
+            tmp_path / "state", pools={"ONE": 1}, schemas=["DB.S"], scorer="scorer:score", grace_seconds=0.5
+        )
 
     return begin
 
 
-def test_state_survives(serve: Callable[[], Globe], connect: Connect, marked: Marked, until: Until, tmp_path: Path) -> None:
+def test_state_survives(
+    serve: Callable[[], Globe], connect: Connect, marked: Marked, until: Until, tmp_path: Path
+) -> None:
     mark = f"7{uuid.uuid4().int % 10**9:09d}"
     with serve() as globe, connect(globe) as session:
         query = asking(session)
         query("CREATE STAGE HOME COMMENT = 'it''s home'")
         query("CREATE TABLE KEPT (RUN VARCHAR, AT TIMESTAMP_LTZ, BODY VARIANT)")
-        query("CREATE VIEW SEEN AS SELECT * FROM KEPT QUALIFY ROW_NUMBER() OVER (PARTITION BY RUN ORDER BY AT DESC) = 1")
+        query(
+            "CREATE VIEW SEEN AS SELECT * FROM KEPT QUALIFY ROW_NUMBER() OVER (PARTITION BY RUN ORDER BY AT DESC) = 1"
+        )
         query("INSERT INTO KEPT SELECT 'r', CURRENT_TIMESTAMP(), PARSE_JSON('{\"a\": 1}')")
         query("CREATE ROLE KEPT_ROLE")
         query("GRANT USAGE ON DATABASE DB TO ROLE KEPT_ROLE")
@@ -82,7 +88,9 @@ def test_state_survives(serve: Callable[[], Globe], connect: Connect, marked: Ma
         assert query("SELECT AI_COMPLETE('m', 'fail') AS A")[0]["A"] is None
 
 
-def test_a_killed_server_leaves_no_process(serve: Callable[[], Globe], connect: Connect, marked: Marked, until: Until) -> None:
+def test_a_killed_server_leaves_no_process(
+    serve: Callable[[], Globe], connect: Connect, marked: Marked, until: Until
+) -> None:
     mark = f"8{uuid.uuid4().int % 10**9:09d}"
     globe = serve()
     with connect(globe) as session:

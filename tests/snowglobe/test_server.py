@@ -73,7 +73,9 @@ def test_a_repeated_submission_is_one_job(wire: Wire, query: Query) -> None:
     assert len(query("SHOW JOB SERVICES LIKE 'ONCE\\\\_%'")) == 1
 
 
-def test_a_request_repeated_while_it_runs_waits_for_the_first(wire: Wire, globe: Globe, start_job: Callable[..., str]) -> None:
+def test_a_request_repeated_while_it_runs_waits_for_the_first(
+    wire: Wire, globe: Globe, start_job: Callable[..., str]
+) -> None:
     job, request_id, answers = start_job("sleep 2"), str(uuid.uuid4()), []
 
     def ask() -> None:
@@ -106,7 +108,8 @@ def test_the_trace_holds_every_statement_with_its_bindings(query: Query, globe: 
         "SELECT SYSTEM$SOMETHING(1)", "CALL DB.S.JOB!SPCS_SOMETHING()", "EXECUTE JOB SERVICE IN COMPUTE POOL POOL",
         "CALL SYSTEM$EXECUTE_OTHER_JOB('X')", "ALTER EXPERIMENT E RENAME TO F", "SELECT AI_EMBED('m', 'x')",
         "SELECT SNOWFLAKE.CORTEX.COMPLETE('m', 'x')", "SHOW SERVICES", "CREATE CODE BUNDLE X FROM '@S'", "SHOW MODELS",
-        "CREATE STAGE EXTERNAL URL = 's3://bucket'", "LIST @~", "CALL MY_PROCEDURE()", "ALTER STAGE QUICK SET DIRECTORY = (ENABLE = TRUE)",
+        "CREATE STAGE EXTERNAL URL = 's3://bucket'", "LIST @~", "CALL MY_PROCEDURE()",
+        "ALTER STAGE QUICK SET DIRECTORY = (ENABLE = TRUE)",
     ],
 )  # fmt: skip
 def test_what_is_not_known_says_so_and_where_to_add_it(wire: Wire, query: Query, sql: str) -> None:
@@ -116,7 +119,9 @@ def test_what_is_not_known_says_so_and_where_to_add_it(wire: Wire, query: Query,
     assert answer["message"] == f"snowglobe does not know this statement: {sql} (tooling/snowglobe/statements.py)"
 
 
-@pytest.mark.parametrize("sql", ["", "SELECT 'unclosed", "DESCRIBE INTEGRATION", ")", "SELECT * FROM T AT (OFFSET => -60)"])
+@pytest.mark.parametrize(
+    "sql", ["", "SELECT 'unclosed", "DESCRIBE INTEGRATION", ")", "SELECT * FROM T AT (OFFSET => -60)"]
+)
 def test_nonsense_is_an_sql_error(wire: Wire, sql: str) -> None:
     answer = wire.ask(sql)
     assert not answer["success"]

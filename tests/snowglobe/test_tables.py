@@ -30,7 +30,7 @@ def ledger(query: Query) -> Query:
 
 
 def test_an_append_only_table_and_its_latest_rows(ledger: Query) -> None:
-    body = {"a": {"b": 2}, "text": "it's \"x\" \\ é\nline", "empty": None}
+    body = {"a": {"b": 2}, "text": 'it\'s "x" \\ é\nline', "empty": None}
     ledger(INSERT, "R1", "claimed", json.dumps({"a": 1}))
     ledger(INSERT, "R1", "claimed", json.dumps(body))
     ledger("INSERT INTO LEDGER (RUN, AT, EVENT, BODY) SELECT 'R2', CURRENT_TIMESTAMP(), 'ended', NULL")
@@ -49,8 +49,12 @@ def test_an_append_only_table_and_its_latest_rows(ledger: Query) -> None:
 
 
 def test_words_that_are_names_in_snowflake(query: Query) -> None:
-    query("CREATE OR REPLACE TABLE SAMPLE_SCORES (RUN VARCHAR, SAMPLE VARCHAR, SCORE VARCHAR, FIELD VARCHAR, VALUE FLOAT)")
-    query("INSERT INTO SAMPLE_SCORES (RUN, SAMPLE, SCORE, FIELD, VALUE) SELECT ?, ?, ?, ?, ?", "R", "1", "exact", "", 0.5)
+    query(
+        "CREATE OR REPLACE TABLE SAMPLE_SCORES (RUN VARCHAR, SAMPLE VARCHAR, SCORE VARCHAR, FIELD VARCHAR, VALUE FLOAT)"
+    )
+    query(
+        "INSERT INTO SAMPLE_SCORES (RUN, SAMPLE, SCORE, FIELD, VALUE) SELECT ?, ?, ?, ?, ?", "R", "1", "exact", "", 0.5
+    )
     row = query("SELECT SAMPLE, SCORE, FIELD, VALUE FROM SAMPLE_SCORES WHERE SAMPLE = '1' ORDER BY SAMPLE")[0]
     assert tuple(row) == ("1", "exact", "", 0.5)
     counted = query("SELECT COUNT(*), MAX(VALUE) FROM SAMPLE_SCORES")[0]
@@ -71,7 +75,10 @@ def test_write_pandas_makes_tables_and_appends(session: Session, query: Query) -
     assert [row["RUN"] for row in rows] == ["a", "a", "it's", "it's"]
     assert rows[0]["WHEN"] == dt.datetime(2026, 1, 1, 10)
     assert rows[1]["OK"] is None
-    query("CREATE OR REPLACE TABLE PREDICTIONS (RUN VARCHAR, SAMPLE VARCHAR, PREDICTION VARCHAR, TOKENS NUMBER, SECONDS FLOAT)")
+    query(
+        "CREATE OR REPLACE TABLE PREDICTIONS "
+        "(RUN VARCHAR, SAMPLE VARCHAR, PREDICTION VARCHAR, TOKENS NUMBER, SECONDS FLOAT)"
+    )
     some = pd.DataFrame({"RUN": ["r"], "SAMPLE": ["1"], "PREDICTION": ['{"a": "é"}'], "TOKENS": [3], "SECONDS": [0.1]})
     session.write_pandas(some, "PREDICTIONS", database="DB", schema="S", quote_identifiers=False)
     assert query("SELECT SAMPLE, PREDICTION, TOKENS FROM PREDICTIONS")[0] == Row("1", '{"a": "é"}', 3)

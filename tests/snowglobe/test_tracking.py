@@ -13,7 +13,8 @@ from snowflake.snowpark import functions as F  # noqa: N812
 
 Query = Callable[..., list[Row]]
 FORMAT = {"type": "json", "schema": {"type": "object", "properties": {
-    "score": {"type": "integer"}, "why": {"type": "string"}, "ok": {"type": "boolean"}, "class": {"enum": ["a", "b"]}}}}  # fmt: skip
+    "score": {"type": "integer"}, "why": {"type": "string"}, "ok": {"type": "boolean"},
+    "class": {"enum": ["a", "b"]}}}}  # fmt: skip
 
 
 @pytest.fixture
@@ -49,7 +50,9 @@ def test_the_default_scorer_says_that_it_is_no_model(query: Query, session: Sess
     answer = query("SELECT AI_COMPLETE('claude-4-sonnet', 'It''s ' || 'me') AS A")[0]["A"]
     assert answer == "[snowglobe-echo (not an LLM), asked as claude-4-sonnet] It's me"
     query("CREATE OR REPLACE TABLE ANSWERS AS SELECT * FROM (VALUES ('q1', 'one two'), ('q2', NULL)) AS T(ID, ANSWER)")
-    call = F.ai_complete("m", F.concat(F.lit("Judge: "), F.col("ANSWER")), model_parameters={"temperature": 0.0}, response_format=FORMAT)
+    call = F.ai_complete(
+        "m", F.concat(F.lit("Judge: "), F.col("ANSWER")), model_parameters={"temperature": 0.0}, response_format=FORMAT
+    )
     rows = session.table("ANSWERS").select("ID", call.alias("J")).sort("ID").collect()
     assert json.loads(rows[0]["J"]) == {"score": 3, "why": "[snowglobe-echo (not an LLM)]", "ok": True, "class": "a"}
     assert rows[1]["J"] is None

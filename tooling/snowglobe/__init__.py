@@ -1,7 +1,7 @@
 """snowglobe: an embedded Snowflake. The real client goes in, processes of this machine come out.
 
-    with snowglobe.serve(directory, pools={"CPU": 2}, schemas=["DB.SCHEMA"]) as globe:
-        session = Session.builder.configs({**globe.connection, "database": "DB", "schema": "SCHEMA"}).create()
+with snowglobe.serve(directory, pools={"CPU": 2}, schemas=["DB.SCHEMA"]) as globe:
+    session = Session.builder.configs({**globe.connection, "database": "DB", "schema": "SCHEMA"}).create()
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Globe:
     def __enter__(self) -> Globe:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
 

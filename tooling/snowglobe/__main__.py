@@ -40,7 +40,9 @@ def main() -> None:
     _log_to(directory / "server.log")
     listening = _listen(options.port)
     server = _server(directory, listening.getsockname()[1], options)
-    running = _Announcing(uvicorn.Config(server.app(), log_config=None, access_log=False, lifespan="on"), connection(server.account.port))
+    running = _Announcing(
+        uvicorn.Config(server.app(), log_config=None, access_log=False, lifespan="on"), connection(server.account.port)
+    )
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn stops, then raises the signal once more
         signal.signal(number, lambda *_: None)
     if options.until_stdin_closes:
@@ -51,9 +53,14 @@ def main() -> None:
 
 def connection(port: int) -> dict[str, Any]:
     return {
-        "account": NAME.lower(), "user": "snowglobe", "password": "snowglobe", "host": HOST, "port": port, "protocol": "http",
+        "account": NAME.lower(),
+        "user": "snowglobe",
+        "password": "snowglobe",
+        "host": HOST,
+        "port": port,
+        "protocol": "http",
         "session_parameters": {"CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False},
-    }  # fmt: skip
+    }
 
 
 def _server(directory: Path, port: int, options: argparse.Namespace) -> Server:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from snowglobe import account, identifiers, listing
 from snowglobe.context import Context
 from snowglobe.identifiers import Name
 from snowglobe.pools import options
-from snowglobe.wire import Cell, Rows, SqlError, exists, missing, moment, now, single, status
+from snowglobe.store import Document
+from snowglobe.wire import Cell, Column, Rows, SqlError, exists, missing, moment, now, single, status
 
 VERSION = "9.38.0"
-_COLUMNS = ["created_on", "name", "owner", "comment"]
-_GRANT_COLUMNS = [
+_GRANT_COLUMNS: list[Column] = [
     ("created_on", "timestamp_ltz"), "privilege", "granted_on", "name", "granted_to", "grantee_name", "grant_option",
     "granted_by",
 ]  # fmt: skip
-_ABOUT = {
+_ABOUT: dict[str, Callable[[Context], Cell]] = {
     "ACCOUNT": lambda c: account.NAME,
     "ACCOUNT_NAME": lambda c: account.NAME,
     "ORGANIZATION_NAME": lambda c: account.NAME,
@@ -131,10 +132,15 @@ def drop_object(context: Context, match: re.Match[str]) -> Rows:
 
 def show_integrations(context: Context, match: re.Match[str]) -> Rows:
     kinds = re.sub(r"\s+", " ", match["kind"] or "").strip().upper()
-    items = [(name[1:], d) for name, d in context.account.objects.all() if name[0].startswith(kinds) and "INTEGRATION" in name[0]]
+    items = [
+        (name[1:], d)
+        for name, d in context.account.objects.all()
+        if name[0].startswith(kinds) and "INTEGRATION" in name[0]
+    ]
     chosen = listing.parse(context, match["tail"], account=True).pick(items)
     rows: list[list[Cell]] = [
-        [n[-1], d["kind"].replace(" INTEGRATION", "").replace(" ", "_"), "SECURITY", "true", "", d["created"]] for n, d in chosen
+        [n[-1], d["kind"].replace(" INTEGRATION", "").replace(" ", "_"), "SECURITY", "true", "", d["created"]]
+        for n, d in chosen
     ]
     return Rows(["name", "type", "category", "enabled", "comment", "created_on"], rows)
 
@@ -151,7 +157,7 @@ def show_objects(context: Context, match: re.Match[str]) -> Rows:
 def grant(context: Context, match: re.Match[str]) -> Rows:
     given = now().timestamp()
     for privilege in re.split(r"\s*,\s*", match["privileges"].strip()):
-        document = {
+        document: Document = {
             "created": given, "privilege": re.sub(r"\s+", " ", privilege).upper(), "on": _kind(match["kind"]),
             "name": match["object"].strip().upper(), "to": match["grantee"].upper(), "option": bool(match["option"]),
             "by": context.session.role, "grantee": identifiers.split(match["name"])[-1],
@@ -206,7 +212,9 @@ def describe_integration(context: Context, match: re.Match[str]) -> Rows:
     if not found:
         raise missing("Integration", name)
     columns = ["property", "property_type", "property_value", "property_default"]
-    return Rows(columns, [[key.upper(), "String", value, ""] for key, value in options(found[0][1]["definition"]).items()])
+    return Rows(
+        columns, [[key.upper(), "String", value, ""] for key, value in options(found[0][1]["definition"]).items()]
+    )
 
 
 def _kind(text: str) -> str:
@@ -217,10 +225,18 @@ def _grant_name(document: dict[str, object]) -> Name:
     return tuple(str(document[key]) for key in ("to", "grantee", "on", "name", "privilege"))
 
 
-def _grants(context: Context, wanted: object) -> Rows:
-    assert callable(wanted)
+def _grants(context: Context, wanted: Callable[[Document], bool]) -> Rows:
     rows: list[list[Cell]] = [
-        [moment(d["created"]), d["privilege"], d["on"], d["name"], d["to"], d["grantee"], str(d["option"]).lower(), d["by"]]
+        [
+            moment(d["created"]),
+            d["privilege"],
+            d["on"],
+            d["name"],
+            d["to"],
+            d["grantee"],
+            str(d["option"]).lower(),
+            d["by"],
+        ]
         for _, d in context.account.grants.all()
         if wanted(d)
     ]

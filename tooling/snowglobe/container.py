@@ -13,8 +13,8 @@ RESULT_MOUNT = "/mnt/job_result"
 IMAGE = Path(__file__).parent / "image"
 # Passed on because caches, compilers and devices of this machine are used by the job; nothing else is.
 PASSED = (
-    "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "TORCH_EXTENSIONS_DIR", "CC", "CXX", "MAX_JOBS",
-    "OMP_NUM_THREADS", "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "SYSTEMROOT",
+    "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "TORCH_EXTENSIONS_DIR", "CC", "CXX",
+    "MAX_JOBS", "OMP_NUM_THREADS", "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "SYSTEMROOT",
 )  # fmt: skip
 # The client uploads these; on the real image they bring up Ray and cron as root.
 STUBBED = ("start_mlruntime.sh", "signal_workers.py")

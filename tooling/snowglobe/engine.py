@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import uuid
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from pathlib import Path
@@ -78,9 +79,10 @@ class Engine:
     def cursor(self) -> Any:
         return self._fake.duck_conn.cursor()
 
-    def function(self, name: str, python: Any, arguments: int) -> None:
-        kinds = ["VARCHAR"] * arguments
-        self._fake.duck_conn.create_function(name, python, kinds, "VARCHAR", null_handling="special", side_effects=True)
+    def function(self, name: str, python: Callable[..., str | None], arguments: int) -> None:
+        kinds: list[Any] = ["VARCHAR"] * arguments
+        create: Any = self._fake.duck_conn.create_function
+        create(name, python, kinds, "VARCHAR", null_handling="special", side_effects=True)
 
     def register_stage(self, name: Name) -> None:
         """fakesnow's COPY INTO looks a stage up in its own table."""
@@ -128,7 +130,9 @@ class Engine:
             response = await fakesnow_server.query_request(_Decoded(request, body))  # type: ignore[arg-type]
         answer: Json = json.loads(bytes(response.body))
         if response.status_code >= 500:
-            raise SqlError(1003, f"snowglobe's SQL engine cannot run this: {_cause.get() or answer.get('message')}", "0A000")
+            raise SqlError(
+                1003, f"snowglobe's SQL engine cannot run this: {_cause.get() or answer.get('message')}", "0A000"
+            )
         return _as_snowflake(answer)
 
     def writing(self) -> asyncio.Lock:
@@ -161,7 +165,11 @@ def _as_snowflake(answer: Json) -> Json:
     """fakesnow's errors carry DuckDB's words; codes and the two messages that people meet most are Snowflake's."""
     if answer.get("success"):
         return answer
-    message, code, state = str(answer.get("message")), str(answer.get("code")), (answer.get("data") or {}).get("sqlState")
+    message, code, state = (
+        str(answer.get("message")),
+        str(answer.get("code")),
+        (answer.get("data") or {}).get("sqlState"),
+    )
     if "already exists" in message:
         code, state = "002002", "42710"
     elif absent := _ABSENT.search(message):

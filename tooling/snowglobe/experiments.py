@@ -11,7 +11,7 @@ from typing import Any
 from snowglobe import identifiers, listing
 from snowglobe.context import Context
 from snowglobe.store import Document
-from snowglobe.wire import Cell, Rows, SqlError, exists, missing, moment, now, single, status
+from snowglobe.wire import Cell, Column, Rows, SqlError, exists, missing, moment, now, single, status
 
 _DOLLARS = re.compile(r"\$\$(.*)\$\$", re.DOTALL)
 _STATUS = re.compile(r"STATUS\s*=\s*'(\w+)'", re.IGNORECASE)
@@ -35,14 +35,27 @@ def drop(context: Context, match: re.Match[str]) -> Rows:
 
 def show(context: Context, match: re.Match[str]) -> Rows:
     chosen = listing.parse(context, match["tail"]).pick(context.account.experiments.all())
-    columns: list[str | tuple[str, str]] = [("created_on", "timestamp_ltz"), "name", "database_name", "schema_name", "owner"]
+    columns: list[Column] = [
+        ("created_on", "timestamp_ltz"),
+        "name",
+        "database_name",
+        "schema_name",
+        "owner",
+    ]
     return Rows(columns, [[moment(d["created"]), n[2], n[0], n[1], d["owner"]] for n, d in chosen])
 
 
 def add_run(context: Context, match: re.Match[str]) -> Rows:
     run = identifiers.split(match["run"])[0]
     source = m[1] if (m := _DOLLARS.search(match["rest"] or "")) else None
-    fresh = {"status": "RUNNING", "created": now().timestamp(), "ended": None, "source": source, "metrics": [], "parameters": {}}
+    fresh: Document = {
+        "status": "RUNNING",
+        "created": now().timestamp(),
+        "ended": None,
+        "source": source,
+        "metrics": [],
+        "parameters": {},
+    }
 
     def edit(document: Document) -> None:
         if run in document["runs"]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from snowglobe import identifiers, stages
 from snowglobe.context import Context
 from snowglobe.pools import options
-from snowglobe.wire import Json, Rows, Transfer
+from snowglobe.wire import Column, Json, Rows, Transfer
 
 _PATTERN = re.compile(r"PATTERN\s*=\s*('(?:[^'\\]|''|\\.)*')", re.IGNORECASE)
 
@@ -42,7 +42,7 @@ def get(context: Context, match: re.Match[str]) -> Transfer:
 
 def show(context: Context, match: re.Match[str]) -> Rows:
     found = _named(context, context.text(match["place"]), match["rest"])
-    columns = ["name", ("size", "fixed"), "md5", "last_modified"]
+    columns: list[Column] = ["name", ("size", "fixed"), "md5", "last_modified"]
     return Rows(columns, [[name, path.stat().st_size, _md5(path), _modified(path)] for path, name in found])
 
 

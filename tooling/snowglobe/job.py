@@ -10,7 +10,6 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from snowglobe import container, supervisor
 from snowglobe.identifiers import Name, dotted

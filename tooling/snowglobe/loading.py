@@ -11,7 +11,7 @@ from fakesnow.converter import from_binding
 
 from snowglobe import files, identifiers
 from snowglobe.context import Context
-from snowglobe.wire import Json, Rows, invalid
+from snowglobe.wire import Column, Json, Rows, invalid
 
 _TYPES = (
     (r"u?int\d+", "NUMBER(38, 0)"), (r"double|float|halffloat", "REAL"), (r"bool", "BOOLEAN"),
@@ -25,7 +25,7 @@ _BATCH = re.compile(
     re.IGNORECASE,
 )
 _INSERT = 0x3100  # the connector's statement type of INSERT
-COLUMNS = [
+COLUMNS: list[Column] = [
     "file", "status", ("rows_parsed", "fixed"), ("rows_loaded", "fixed"), ("error_limit", "fixed"),
     ("errors_seen", "fixed"), "first_error", ("first_error_line", "fixed"), ("first_error_character", "fixed"),
     "first_error_column_name",

@@ -1,8 +1,8 @@
 """A stage folder as a job sees it: a private copy whose whole files travel back to the stage.
 
-A real stage volume takes whole files only: no appends, no random writes, no renames. Here the job works on a copy; a file
-reaches the stage when it is complete (unchanged for a moment, or the job has ended). Python processes in the job are
-refused appends and renames at once by image/sitecustomize.py.
+A real stage volume takes whole files only: no appends, no random writes, no renames. Here the job works on a copy; a
+file reaches the stage when it is complete (unchanged for a moment, or the job has ended). Python processes in the job
+are refused appends and renames at once by image/sitecustomize.py.
 """
 
 from __future__ import annotations

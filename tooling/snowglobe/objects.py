@@ -8,9 +8,8 @@ from typing import Any
 from snowglobe import identifiers, listing, stages
 from snowglobe.context import Context
 from snowglobe.identifiers import Name
-from snowglobe.wire import Cell, Rows, exists, missing, status
+from snowglobe.wire import Cell, Column, Rows, exists, missing, status
 
-Columns = list[str | tuple[str, str]]
 _TABLES = """
     SELECT database_name, schema_name, table_name, comment, estimated_size FROM duckdb_tables()
     WHERE NOT internal AND NOT temporary
@@ -73,7 +72,7 @@ def show_databases(context: Context, match: re.Match[str]) -> Rows:
     names = sorted({(database,) for database, _ in context.engine.schemas()})
     chosen = listing.parse(context, match["tail"], account=True).pick([(name, None) for name in names])
     current = context.home[:1]
-    columns: Columns = ["name", "is_default", "is_current", "origin", "owner", "comment", "kind"]
+    columns: list[Column] = ["name", "is_default", "is_current", "origin", "owner", "comment", "kind"]
     rows = [[n[0], "N", "Y" if n == current else "N", "", "ACCOUNTADMIN", "", "STANDARD"] for n, _ in chosen]
     return Rows(columns, rows)
 
@@ -82,25 +81,25 @@ def show_schemas(context: Context, match: re.Match[str]) -> Rows:
     found = listing.parse(context, match["tail"], schemas=True)
     _require(context, found.scope)
     names: list[tuple[Name, None]] = [(name, None) for name in sorted(context.engine.schemas())]
-    columns: Columns = ["name", "is_default", "is_current", "database_name", "owner", "comment"]
+    columns: list[Column] = ["name", "is_default", "is_current", "database_name", "owner", "comment"]
     rows = [[n[1], "N", "Y" if n == context.home else "N", n[0], "ACCOUNTADMIN", ""] for n, _ in found.pick(names)]
     return Rows(columns, rows)
 
 
 def show_tables(context: Context, match: re.Match[str]) -> Rows:
-    columns: Columns = ["name", "database_name", "schema_name", "kind", "comment", ("rows", "fixed"), "owner"]
+    columns: list[Column] = ["name", "database_name", "schema_name", "kind", "comment", ("rows", "fixed"), "owner"]
     chosen = _pick(context, match, _TABLES)
     return Rows(columns, [[n[2], n[0], n[1], "TABLE", d[0] or "", d[1], "ACCOUNTADMIN"] for n, d in chosen])
 
 
 def show_views(context: Context, match: re.Match[str]) -> Rows:
-    columns: Columns = ["name", "database_name", "schema_name", "comment", "owner", "text", "is_secure"]
+    columns: list[Column] = ["name", "database_name", "schema_name", "comment", "owner", "text", "is_secure"]
     chosen = _pick(context, match, _VIEWS)
     return Rows(columns, [[n[2], n[0], n[1], d[0] or "", "ACCOUNTADMIN", d[1], "false"] for n, d in chosen])
 
 
 def show_objects(context: Context, match: re.Match[str]) -> Rows:
-    columns: Columns = ["name", "database_name", "schema_name", "kind", "owner"]
+    columns: list[Column] = ["name", "database_name", "schema_name", "kind", "owner"]
     rows: list[list[Cell]] = []
     for kind, query in (("TABLE", _TABLES), ("VIEW", _VIEWS)):
         rows += [[n[2], n[0], n[1], kind, "ACCOUNTADMIN"] for n, _ in _pick(context, match, query)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from snowglobe import identifiers, listing
 from snowglobe.store import Document, Store
-from snowglobe.wire import Cell, Rows, exists, missing, moment, now, status
+from snowglobe.wire import Cell, Column, Rows, exists, missing, moment, now, status
 
 if TYPE_CHECKING:
     from snowglobe.context import Context
@@ -20,7 +20,7 @@ FAMILIES = {
 }  # fmt: skip
 DEFAULT_FAMILY = "CPU_X64_S"
 _OPTION = re.compile(r"(\w+)\s*=\s*(?:'((?:[^'\\]|''|\\.)*)'|([\w.]+))")
-COLUMNS = [
+COLUMNS: list[Column] = [
     "name", "state", ("min_nodes", "fixed"), ("max_nodes", "fixed"), "instance_family", ("num_services", "fixed"),
     ("num_jobs", "fixed"), ("auto_suspend_secs", "fixed"), "auto_resume", ("active_nodes", "fixed"),
     ("idle_nodes", "fixed"), ("target_nodes", "fixed"), ("created_on", "timestamp_ltz"), "owner", "comment",
@@ -51,7 +51,10 @@ class Pools:
 
 
 def options(text: str | None) -> dict[str, str]:
-    return {m[1].lower(): m[3] if m[3] is not None else identifiers.literal(f"'{m[2]}'") for m in _OPTION.finditer(text or "")}
+    return {
+        m[1].lower(): m[3] if m[3] is not None else identifiers.literal(f"'{m[2]}'")
+        for m in _OPTION.finditer(text or "")
+    }
 
 
 def create(context: Context, match: re.Match[str]) -> Rows:
@@ -62,7 +65,9 @@ def create(context: Context, match: re.Match[str]) -> Rows:
     )  # fmt: skip
     if not made and not match["maybe"]:
         raise exists(name)
-    return status(f"Compute Pool {name} successfully created." if made else f"{name} already exists, statement succeeded.")
+    return status(
+        f"Compute Pool {name} successfully created." if made else f"{name} already exists, statement succeeded."
+    )
 
 
 def alter(context: Context, match: re.Match[str]) -> Rows:
@@ -92,7 +97,7 @@ def describe(context: Context, match: re.Match[str]) -> Rows:
 
 
 def families(context: Context, match: re.Match[str]) -> Rows:
-    columns = ["name", ("vcpu", "fixed"), ("memory_gib", "fixed"), ("gpu", "fixed")]
+    columns: list[Column] = ["name", ("vcpu", "fixed"), ("memory_gib", "fixed"), ("gpu", "fixed")]
     chosen = listing.parse(context, match["tail"], account=True)
     return Rows(columns, [[name, *size] for name, size in FAMILIES.items() if chosen.accepts((name,))])
 

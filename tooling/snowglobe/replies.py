@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 Reply = bytes
 
@@ -17,13 +18,13 @@ class Replies:
     def seen(self, request_id: str | None) -> bool:
         return request_id in self._replies
 
-    async def once(self, request_id: str | None, answer: Callable[[], Awaitable[Reply]]) -> Reply:
-        """The first reply to this id, waiting for it if it is still being made; a caller that goes away stops nothing."""
+    async def once(self, request_id: str | None, answer: Callable[[], Coroutine[Any, Any, Reply]]) -> Reply:
+        """The first reply to this id, once it is made; a caller that goes away stops nothing."""
         if request_id is None:
             return await answer()
         task = self._replies.get(request_id)
         if task is None:
-            task = self._replies[request_id] = asyncio.ensure_future(answer())  # type: ignore[assignment]
+            task = self._replies[request_id] = asyncio.create_task(answer())
             task.add_done_callback(self._remember)
         return await asyncio.shield(task)
 

@@ -16,7 +16,8 @@ from snowglobe.wire import Cell, Json, Rows, named
 
 _OPAQUE = r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"]|\"\")*\"|\$\$.*?\$\$"
 _HISTORY = re.compile(
-    r"TABLE\s*\(\s*SNOWFLAKE\.SPCS\.GET_JOB_HISTORY\s*\(([^()]*(?:\([^()]*(?:\([^()]*\))?[^()]*\)[^()]*)*)\)\s*\)", re.IGNORECASE
+    r"TABLE\s*\(\s*SNOWFLAKE\.SPCS\.GET_JOB_HISTORY\s*\(([^()]*(?:\([^()]*(?:\([^()]*\))?[^()]*\)[^()]*)*)\)\s*\)",
+    re.IGNORECASE,
 )
 _LIMIT = re.compile(r"RESULT_LIMIT\s*=>\s*(\d+)", re.IGNORECASE)
 _RUN_METRICS = re.compile(
@@ -46,9 +47,11 @@ _TEXT_RULES: tuple[tuple[str, str], ...] = (
     # Snowpark writes CREATE TABLE T IF NOT EXISTS (…).
     (r"^(\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:\w+\s+)*?TABLE)\s+(\S+)\s+IF\s+NOT\s+EXISTS", r"\1 IF NOT EXISTS \2"),
 )
-_HISTORY_TYPES = ("VARCHAR",) * 7 + ("JSON",) + ("TIMESTAMP_TZ",) * 3
-_HISTORY_COLUMNS = ("NAME", "STATUS", "MESSAGE", "DATABASE_NAME", "SCHEMA_NAME", "OWNER", "COMPUTE_POOL_NAME", "PARAMETERS",
-                    "CREATED_TIME", "COMPLETED_TIME", "DELETED_TIME")  # fmt: skip
+_HISTORY_COLUMNS = (
+    "NAME VARCHAR, STATUS VARCHAR, MESSAGE VARCHAR, DATABASE_NAME VARCHAR, SCHEMA_NAME VARCHAR, OWNER VARCHAR, "
+    "COMPUTE_POOL_NAME VARCHAR, PARAMETERS JSON, CREATED_TIME TIMESTAMPTZ, COMPLETED_TIME TIMESTAMPTZ, "
+    "DELETED_TIME TIMESTAMPTZ"
+)
 HISTORY_TABLE = "_fs_global.main.snowglobe_jobs"
 DEFAULT_HISTORY = 100
 _MOST_RESULTS = 200
@@ -113,8 +116,7 @@ def _history(context: Context, sql: str) -> str:
     if not match:
         return sql
     most = int(m[1]) if (m := _LIMIT.search(match[1])) else DEFAULT_HISTORY
-    columns = ", ".join(f"{name} {kind}" for name, kind in zip(_HISTORY_COLUMNS, _HISTORY_TYPES, strict=True))
-    context.engine.fill(HISTORY_TABLE, columns.replace("TIMESTAMP_TZ", "TIMESTAMPTZ"), services.history(context.jobs.all(), most))
+    context.engine.fill(HISTORY_TABLE, _HISTORY_COLUMNS, services.history(context.jobs.all(), most))
     return sql[: match.start()] + HISTORY_TABLE + sql[match.end() :]
 
 
@@ -164,5 +166,3 @@ def _dollar_columns(sql: str) -> str:
         if str(parameter.this).isdigit():
             parameter.replace(exp.column(exp.to_identifier(f"COLUMN{parameter.this}", quoted=True)))
     return tree.sql(dialect="snowflake")
-
-

@@ -7,7 +7,8 @@ import inspect
 import json
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import fakesnow.server as fakesnow_server
 from starlette.applications import Starlette
@@ -23,9 +24,10 @@ from snowglobe.engine import Engine
 from snowglobe.jobs import Jobs
 from snowglobe.replies import Replies
 from snowglobe.trace import Trace
-from snowglobe.wire import Json, Rows, SqlError, Transfer, fail, read_body, rowset, succeed
+from snowglobe.wire import Json, Reply, SqlError, Transfer, fail, read_body, rowset, succeed
 
 _COMMENT = re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"]|\"\")*\"|\$\$.*?\$\$|(/\*.*?\*/|--[^\n]*)", re.DOTALL)
+Quick = Callable[[Context, re.Match[str]], Reply]
 log = logging.getLogger("snowglobe")
 
 
@@ -120,10 +122,11 @@ class Server:
         if found is None:
             return await self.engine.run(session, request, rewrite.rewrite(context, body))
         handler, match = found
-        result = handler(context, match) if inspect.iscoroutinefunction(handler) else run_in_threadpool(handler, context, match)
-        return self._reply(context, await result)
+        if inspect.iscoroutinefunction(handler):
+            return self._reply(context, await handler(context, match))
+        return self._reply(context, await run_in_threadpool(cast(Quick, handler), context, match))
 
-    def _reply(self, context: Context, result: Rows | Transfer) -> Json:
+    def _reply(self, context: Context, result: Reply) -> Json:
         if isinstance(result, Transfer):
             return succeed(result.data)
         rewrite.remember(result)

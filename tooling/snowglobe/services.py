@@ -17,11 +17,11 @@ from snowglobe import identifiers, listing, stages
 from snowglobe.context import Context
 from snowglobe.cortex import python_value
 from snowglobe.job import Job, service_id
-from snowglobe.wire import Cell, Rows, SqlError, missing, single, status
+from snowglobe.wire import Cell, Column, Rows, SqlError, missing, single, status
 
 POLL_SECONDS = 0.05
 IMAGE = "/snowflake/images/snowflake_images/snowglobe/runtime:2.6.0-local"
-COLUMNS = [
+COLUMNS: list[Column] = [
     "name", "status", "database_name", "schema_name", "owner", "compute_pool", "spec", "dns_name",
     ("current_instances", "fixed"), ("target_instances", "fixed"), ("min_ready_instances", "fixed"),
     ("min_instances", "fixed"), ("max_instances", "fixed"), "auto_resume", "external_access_integrations",
@@ -60,16 +60,20 @@ def show(context: Context, match: re.Match[str]) -> Rows:
 
 def instances(context: Context, match: re.Match[str]) -> Rows:
     job = _job(context, match["name"])
-    columns = ["database_name", "schema_name", "service_name", "instance_id", "status", "spec_digest",
-               "creation_time", "start_time", "ip_address"]  # fmt: skip
+    columns: list[Column] = [
+        "database_name", "schema_name", "service_name", "instance_id", "status", "spec_digest", "creation_time",
+        "start_time", "ip_address",
+    ]  # fmt: skip
     begun = job.started.isoformat() if job.started else None
     return Rows(columns, [[*job.name, "0", _instance(job), "", job.created.isoformat(), begun, "127.0.0.1"]])
 
 
 def containers(context: Context, match: re.Match[str]) -> Rows:
     job = _job(context, match["name"])
-    columns = ["database_name", "schema_name", "service_name", "instance_id", "container_name", "status", "message",
-               "image_name", ("restart_count", "fixed"), "start_time"]  # fmt: skip
+    columns: list[Column] = [
+        "database_name", "schema_name", "service_name", "instance_id", "container_name", "status", "message",
+        "image_name", ("restart_count", "fixed"), "start_time",
+    ]  # fmt: skip
     begun = job.started.isoformat() if job.started else None
     return Rows(columns, [[*job.name, "0", "main", job.status, job.message, job.container["image"], 0, begun]])
 

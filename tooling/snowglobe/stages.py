@@ -11,7 +11,7 @@ from snowglobe.account import Account
 from snowglobe.context import Context
 from snowglobe.identifiers import Name
 from snowglobe.store import Document
-from snowglobe.wire import Cell, Rows, exists, invalid, missing, moment, now, status
+from snowglobe.wire import Cell, Column, Rows, exists, invalid, missing, moment, now, status
 
 _PLACE = re.compile(r'@((?:"(?:[^"]|"")*"|[^/"])+)/?(.*)', re.DOTALL)
 _EXPERIMENT = re.compile(r"snow://experiment/((?:\"[^\"]*\"|[^/])+)/versions/?(.*)", re.DOTALL | re.IGNORECASE)
@@ -19,7 +19,7 @@ _COMMENT = re.compile(r"\bCOMMENT\s*=\s*('(?:[^'\\]|''|\\.)*'|\$\$.*?\$\$)", re.
 _ENCRYPTION = re.compile(r"\bENCRYPTION\s*=\s*\(\s*TYPE\s*=\s*'(\w+)'", re.IGNORECASE)
 _URL = re.compile(r"\bURL\s*=\s*'", re.IGNORECASE)
 _DIRECTORY = re.compile(r"\bDIRECTORY\s*=\s*\(\s*ENABLE\s*=\s*TRUE", re.IGNORECASE)
-COLUMNS = [
+COLUMNS: list[Column] = [
     ("created_on", "timestamp_ltz"), "name", "database_name", "schema_name", "url", "has_credentials",
     "has_encryption_key", "owner", "comment", "region", "type", "cloud", "notification_channel", "storage_integration",
     "endpoint", "owner_role_type", "directory_enabled",
@@ -53,7 +53,7 @@ def create(context: Context, match: re.Match[str]) -> Rows:
 
 def describe(context: Context, match: re.Match[str]) -> Rows:
     document = find(context, context.name(match["name"]))
-    columns = ["parent_property", "property", "property_type", "property_value", "property_default"]
+    columns: list[Column] = ["parent_property", "property", "property_type", "property_value", "property_default"]
     properties = [
         ["STAGE_LOCATION", "URL", "String", "", ""],
         ["STAGE_ENCRYPTION", "TYPE", "String", document["encryption"], "SNOWFLAKE_FULL"],

@@ -16,20 +16,26 @@ from snowglobe.wire import Reply
 
 Handler = Callable[[Context, re.Match[str]], Reply | Awaitable[Reply]]
 
+_PART = r'(?:"(?:[^"]|"")*"|[\w$])+'
 _KINDS = {
-    "name": r"IDENTIFIER\s*\(\s*(?:\?|'[^']*')\s*\)|(?:\"(?:[^\"]|\"\")*\"|[\w$?])+(?:\.(?:\"(?:[^\"]|\"\")*\"|[\w$])+)*",
+    "name": rf"IDENTIFIER\s*\(\s*(?:\?|'[^']*')\s*\)|\?|{_PART}(?:\.{_PART})*",
     "place": r"'(?:[^'\\]|''|\\.)*'|(?:\"(?:[^\"]|\"\")*\"|[^\s\"'])+",
     "string": r"\?|'(?:[^'\\]|''|\\.)*'",
 }
 REPLACE, MAYBE, GONE = "(?P<replace>OR REPLACE )?", "(?P<maybe>IF NOT EXISTS )?", "(?P<maybe>IF EXISTS )?"
 REST, TAIL = r"(?P<rest>\s.*)?", r"(?P<tail>\s.*)?"
 ITEM = rf'CURRENT_(?:{catalog.CURRENT})\s*\(\s*\)(?: (?:AS )?(?:"[^"]*"|\w+))?'
-THINGS = r"(?P<kind>(?:EXTERNAL ACCESS|API|NOTIFICATION|SECURITY|STORAGE) INTEGRATION|IMAGE REPOSITORY|SECRET|NETWORK RULE)"
+THINGS = (
+    r"(?P<kind>(?:EXTERNAL ACCESS|API|NOTIFICATION|SECURITY|STORAGE) INTEGRATION|IMAGE REPOSITORY|SECRET|NETWORK RULE)"
+)
 RUN = "ALTER EXPERIMENT <name>"
 TO = r"TO (?P<grantee>ROLE|USER|DATABASE ROLE) <name>"
 FROM = r"FROM (?P<grantee>ROLE|USER|DATABASE ROLE) <name>"
-ON = r"(?P<privileges>[\w ,]+?) ON (?P<kind>(?:(?:ALL|FUTURE) [\w ]+? IN )?(?:COMPUTE POOL|IMAGE REPOSITORY|[\w]+))(?P<object>(?: (?!TO |FROM )\S+)?)"
-METRICS, PARAMETERS = (rf"{RUN} MODIFY RUN <name:run> ADD {what}\s*=\s*\$\$(?P<json>.*)\$\$" for what in ("METRICS", "PARAMETERS"))
+SCOPE = r"(?:(?:ALL|FUTURE) [\w ]+? IN )?(?:COMPUTE POOL|IMAGE REPOSITORY|[\w]+)"
+ON = rf"(?P<privileges>[\w ,]+?) ON (?P<kind>{SCOPE})(?P<object>(?: (?!TO |FROM )\S+)?)"
+METRICS, PARAMETERS = (
+    rf"{RUN} MODIFY RUN <name:run> ADD {what}\s*=\s*\$\$(?P<json>.*)\$\$" for what in ("METRICS", "PARAMETERS")
+)
 
 STATEMENTS: tuple[tuple[str, Handler], ...] = (
     # the session
@@ -54,9 +60,9 @@ STATEMENTS: tuple[tuple[str, Handler], ...] = (
     (rf"CREATE {REPLACE}ROLE {MAYBE}<name>{REST}", catalog.create_role),
     (rf"SHOW ROLES{TAIL}", catalog.show_roles),
     (rf"CREATE {REPLACE}WAREHOUSE {MAYBE}<name>{REST}", catalog.create_warehouse),
-    (rf"ALTER WAREHOUSE .*", catalog.accept),
+    (r"ALTER WAREHOUSE .*", catalog.accept),
     (rf"SHOW WAREHOUSES{TAIL}", catalog.show_warehouses),
-    (rf"GRANT ROLE <name:role> TO (?P<grantee>ROLE|USER) <name>", catalog.grant_role),
+    (r"GRANT ROLE <name:role> TO (?P<grantee>ROLE|USER) <name>", catalog.grant_role),
     (rf"GRANT {ON} {TO}(?P<option> WITH GRANT OPTION)?", catalog.grant),
     (rf"REVOKE {ON} {FROM}(?: (?:CASCADE|RESTRICT))?", catalog.revoke),
     (
@@ -66,7 +72,10 @@ STATEMENTS: tuple[tuple[str, Handler], ...] = (
     ),
     (rf"CREATE {REPLACE}{THINGS} {MAYBE}<name>{REST}", catalog.create_object),
     (rf"DROP {THINGS} {GONE}<name>", catalog.drop_object),
-    (rf"SHOW (?P<kind>(?:EXTERNAL ACCESS|API|NOTIFICATION|SECURITY|STORAGE) )?INTEGRATIONS{TAIL}", catalog.show_integrations),
+    (
+        rf"SHOW (?P<kind>(?:EXTERNAL ACCESS|API|NOTIFICATION|SECURITY|STORAGE) )?INTEGRATIONS{TAIL}",
+        catalog.show_integrations,
+    ),
     (r"DESC(?:RIBE)? (?:EXTERNAL ACCESS )?INTEGRATION <name>", catalog.describe_integration),
     (rf"SHOW (?P<kind>IMAGE REPOSITORIES|SECRETS|NETWORK RULES){TAIL}", catalog.show_objects),
     # stages and files
@@ -83,8 +92,8 @@ STATEMENTS: tuple[tuple[str, Handler], ...] = (
     # write_pandas
     (r"SELECT COLUMN_NAME,\s*TYPE FROM TABLE\(\s*INFER_SCHEMA\(\s*LOCATION\s*=>\s*<string:place>,.*", loading.infer),
     (
-        r"COPY INTO <name:table>\s*\((?P<columns>[^)]*)\)\s*FROM\s*\(\s*SELECT (?P<select>.*?) FROM (?P<place>'@[^']*')\s*\)"
-        r"\s*FILE_FORMAT\s*=\s*\(\s*TYPE\s*=\s*PARQUET.*",
+        r"COPY INTO <name:table>\s*\((?P<columns>[^)]*)\)\s*FROM\s*\(\s*SELECT (?P<select>.*?) FROM (?P<place>'@[^']*')"
+        r"\s*\)\s*FILE_FORMAT\s*=\s*\(\s*TYPE\s*=\s*PARQUET.*",
         loading.load,
     ),
     # compute pools
@@ -117,7 +126,10 @@ STATEMENTS: tuple[tuple[str, Handler], ...] = (
     (PARAMETERS, experiments.add_parameters),
     (r"SHOW RUNS(?: LIKE <string:like>)? IN EXPERIMENT <name>", experiments.show_runs),
     (r"SHOW RUN METRICS(?: LIKE <string:like>)? IN EXPERIMENT <name>(?: RUN <name:run>)?", experiments.show_metrics),
-    (r"SHOW RUN PARAMETERS(?: LIKE <string:like>)? IN EXPERIMENT <name>(?: RUN <name:run>)?", experiments.show_parameters),
+    (
+        r"SHOW RUN PARAMETERS(?: LIKE <string:like>)? IN EXPERIMENT <name>(?: RUN <name:run>)?",
+        experiments.show_parameters,
+    ),
     (r"CALL SYSTEM\$RESOLVE_EXPERIMENT(?:_RUN)?_ID\(.*\)", experiments.resolve),
 )
 

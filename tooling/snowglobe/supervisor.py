@@ -97,7 +97,8 @@ def descendants() -> list[int]:
             parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
         except (OSError, ValueError, IndexError):
             continue
-    found, level = [], {os.getpid()}
+    found: list[int] = []
+    level = {os.getpid()}
     while level:
         level = {pid for pid, parent in parents.items() if parent in level}
         found += level

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
+Column = str | tuple[str, str]  # a name, or (name, Snowflake type)
 Cell = str | int | float | bool | dt.datetime | None
 
 
@@ -34,9 +35,7 @@ def invalid(message: str) -> SqlError:
 
 @dataclass(frozen=True)
 class Rows:
-    """A result: columns are names, or (name, Snowflake type)."""
-
-    columns: Sequence[str | tuple[str, str]]
+    columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     statement_type: int = 4096
     query_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -100,11 +99,11 @@ def rowset(result: Rows, database: str | None, schema: str | None) -> Json:
     )
 
 
-def named(columns: Iterable[str | tuple[str, str]]) -> list[tuple[str, str]]:
+def named(columns: Iterable[Column]) -> list[tuple[str, str]]:
     return [c if isinstance(c, tuple) else (c, "text") for c in columns]
 
 
-def _column(column: str | tuple[str, str]) -> Json:
+def _column(column: Column) -> Json:
     name, kind = column if isinstance(column, tuple) else (column, "text")
     scale = 0 if kind == "fixed" else 9 if kind.startswith("timestamp") else None
     length = 16777216 if kind == "text" else None

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 action = sys.argv[1]
-print("action:", action, flush=True)
+sys.stdout.write(f"action: {action}\n")
 
 if action == "hello":
     from snowflake.snowpark.context import get_active_session
@@ -14,6 +14,10 @@ if action == "hello":
     session.sql("CREATE TABLE IF NOT EXISTS FROM_JOB (N INT)").collect()
     session.sql("INSERT INTO FROM_JOB SELECT 7").collect()
     Path(os.environ["MLRS_STAGE_MOUNT_PATH"], "written.txt").write_text("by the job")
-    __return__ = {"greeting": os.environ["GREETING"], "cwd": Path.cwd().name, "service": os.environ["SNOWFLAKE_SERVICE_NAME"]}
+    __return__ = {
+        "greeting": os.environ["GREETING"],
+        "cwd": Path.cwd().name,
+        "service": os.environ["SNOWFLAKE_SERVICE_NAME"],
+    }
 elif action == "fail":
     raise ValueError("on purpose")

@@ -6,27 +6,29 @@ Appends, opening an existing file for update, truncation, renames and links rais
 import errno
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 _MOUNTS = tuple(m for m in os.environ.get("SNOWGLOBE_MOUNTS", "").split(os.pathsep) if m)
 _REFUSED = {"os.rename": (0, 1), "os.link": (1,), "os.symlink": (1,), "os.truncate": (0,)}
 
 
-def _inside(path):
+def _inside(path: object) -> bool:
     if isinstance(path, int) or path is None:
         return False
-    path = os.path.realpath(os.fsdecode(path))
+    path = os.path.realpath(os.fsdecode(path))  # type: ignore[arg-type]
     return any(path == mount or path.startswith(mount + os.sep) for mount in _MOUNTS)
 
 
-def _updates(path, flags):
+def _updates(path: str, flags: object) -> bool:
     if not isinstance(flags, int) or not flags & (os.O_WRONLY | os.O_RDWR):
         return False
     if flags & os.O_APPEND:
         return True
-    return not flags & os.O_TRUNC and os.path.exists(path) and os.path.getsize(path) > 0
+    return not flags & os.O_TRUNC and Path(path).exists() and Path(path).stat().st_size > 0
 
 
-def _guard(event, arguments):
+def _guard(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open":
         path, _, flags = arguments
         if _inside(path) and _updates(path, flags):
