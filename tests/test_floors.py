@@ -42,7 +42,7 @@ def calls(file: Path) -> set[str]:
 def floor(name: str) -> int:
     if name in VALUES:
         return 0
-    return 4 if name == "cli" else 3 if name in JOURNEYS else 2 if name in OUTSIDE else 1
+    return 4 if name in ("cli", "__main__") else 3 if name in JOURNEYS else 2 if name in OUTSIDE else 1
 
 
 def piste_modules() -> list[tuple[str, Path]]:

@@ -15,7 +15,7 @@ import click
 from piste.errors import InvalidInput, PisteError
 
 if TYPE_CHECKING:
-    from piste.journeys import Desired, Submission
+    from piste.journeys import Collected, Desired, Submission
     from piste.run import Run
     from piste.snowflake import Account
 
@@ -133,11 +133,12 @@ def plan(at: Place, names: Sequence[str], offline: bool, check: bool, shape: str
     piste plan --offline               what the committed reports say
     piste plan soap-smollm2-lora       one experiment
     """
-    from piste import journeys, rendering
+    from piste import journeys, problems, rendering
 
     desired = journeys.read(at.root)
     if offline:
-        due = journeys.plan_offline(desired, names)
+        due, unread = journeys.plan_offline(desired, names)
+        click.echo(problems.to_text(unread), nl=False, err=True)
     else:
         with _account(at, desired) as account:
             due = journeys.plan_live(desired, account, names)
@@ -193,7 +194,7 @@ def run(at: Place, name: str, retry: bool) -> int:
         claims = _submit(desired, account, journeys.apply(desired, account, due, tried=True))
         claims += [action.run.name for action in due.actions if action.verb == "wait" and action.run]
         failed = _follow(account, claims) if claims else 0
-        _say_collected(journeys.collect(desired, account))
+        _say_collected(at.root, journeys.collect(desired, account))
         return failed or int(any(action.verb == "blocked" for action in due.actions))
 
 
@@ -212,7 +213,7 @@ def collect(at: Place, wait: bool) -> int:
     with _account(at, desired) as account:
         if wait:
             _follow(account, [run.name for run in journeys.live(account)])
-        _say_collected(journeys.collect(desired, account))
+        _say_collected(at.root, journeys.collect(desired, account))
     return 0
 
 
@@ -365,12 +366,12 @@ class _Progress:
                 self._spoke = time.monotonic()
 
 
-def _say_collected(collected: Any) -> None:
+def _say_collected(root: Path, collected: Collected) -> None:
     from piste import rendering
 
     for run in collected.ended:
         click.echo(f"{run.title}: {rendering.status_of(run)}: {rendering.what(run)}")
     for path in collected.changed:
-        click.echo(f"wrote {path}")
+        click.echo(f"{'wrote' if (root / path).exists() else 'removed'} {path}")
     if not collected.ended and not collected.changed:
         click.echo("nothing to do")

@@ -49,10 +49,6 @@ class SnowflakeRefused(PisteError):
     """Snowflake could not be reached or said no."""
 
 
-class RunFailed(PisteError):
-    """A run that was waited for did not end well."""
-
-
 class PolicyRefused(PisteError):
     """A rule of this repository forbids what was asked (budget, pool, number of submissions)."""
 

@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piste import ending, git, observed, repository, resources
+from piste import cost, ending, git, observed, repository, resources
+from piste.change_rules import defaults
 from piste.environment import Environment, Runtime, Settings
-from piste.errors import InvalidInput, PisteError
+from piste.errors import InvalidInput, PisteError, PolicyRefused, Problem
 from piste.experiment import Experiment, Variant
 from piste.payload import payload
 from piste.plan import Action, Plan, plan
@@ -20,7 +21,7 @@ from piste.run import Run
 from piste.variants import all_variants
 
 if TYPE_CHECKING:
-    from piste.snowflake import Account
+    from piste.snowflake import Account, Pool
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,15 @@ def read(root: Path) -> Desired:
     return Desired(root, found.settings, found.experiments, all_variants(found.experiments), found.reports)
 
 
-def plan_offline(desired: Desired, names: Collection[str] = ()) -> Plan:
-    """By the reports committed in git alone: needs no account, and can't see runs in progress."""
+def plan_offline(desired: Desired, names: Collection[str] = ()) -> tuple[Plan, tuple[Problem, ...]]:
+    """By the reports committed in git alone: needs no account, and can't see runs in progress.
+
+    With the plan come the reports that could not be read.
+    """
     from piste.report.model import offline_runs
 
-    return plan(desired.only(names), offline_runs(desired.reports)[0])
+    runs, problems = offline_runs(desired.reports)
+    return plan(desired.only(names), runs), problems
 
 
 def plan_live(desired: Desired, account: Account, names: Collection[str] = (), retry: Collection[str] = ()) -> Plan:
@@ -87,45 +92,78 @@ def plan_live(desired: Desired, account: Account, names: Collection[str] = (), r
 
 
 def apply(desired: Desired, account: Account, due: Plan, tried: bool = False) -> Iterator[Submission]:
-    """Submit what the plan says, one claim each. `tried` marks runs that come from somebody's working tree."""
-    if not due.submissions:
+    """Submit what the plan says, one claim each. `tried` marks runs that come from somebody's working tree.
+
+    Raises:
+        PolicyRefused: a submission may cost more than its experiment allows; then nothing was submitted.
+        PisteError: a pool or a runtime is missing; then nothing was submitted.
+    """
+    jobs = [_job(desired, account, action) for action in due.submissions]
+    if not jobs:
         return
     account.prepare()
-    origin = git.provenance(desired.root)
-    for action in due.submissions:
-        yield _submit(desired, account, action, {**origin, **({"tried": True} if tried else {})})
+    origin = {**git.provenance(desired.root), **({"tried": True} if tried else {})}
+    for job in jobs:
+        yield _submit(desired, account, job, origin)
 
 
-def _submit(desired: Desired, account: Account, action: Action, origin: Mapping[str, Any]) -> Submission:
-    variant, spec, environment = action.variant, action.variant.spec, account.environment
-    compute, train = spec["experiment"].get("compute", {}), spec["experiment"]["train"]
-    runtime = _runtime(desired.settings, train.get("runtime", ""))
-    pool_name = _pool(environment, compute.get("pool", ""))
-    pool = account.pool(pool_name)
+@dataclass(frozen=True)
+class _Job:
+    """An action with where and on what it is to run."""
+
+    action: Action
+    pool: Pool
+    runtime: Runtime
+    nodes: int
+
+
+def _job(desired: Desired, account: Account, action: Action) -> _Job:
+    experiment = action.variant.spec["experiment"]
+    compute, train = experiment.get("compute", {}), experiment["train"]
+    name = _pool(account.environment, compute.get("pool", ""))
+    pool = account.pool(name)
     if pool is None:
-        raise PisteError(
-            f"{variant.title}: there is no compute pool {pool_name} (or this role may not see it).",
-            "Run `piste doctor` for the SQL that makes it.",
+        message = f"{action.variant.title}: there is no compute pool {name} (or this role may not see it)."
+        raise PisteError(message, "Run `piste doctor` for the SQL that makes it.")
+    job = _Job(action, pool, _runtime(desired.settings, train.get("runtime", "")), train.get("nodes", 1))
+    _refuse_if_too_dear(job, compute, desired.settings)
+    return job
+
+
+def _refuse_if_too_dear(job: _Job, compute: Mapping[str, Any], settings: Settings) -> None:
+    rate = settings.credits.get(job.pool.family)
+    if rate is None or "max_credits" not in compute:
+        return
+    timeout = compute.get("timeout", defaults("experiment")["compute", "timeout"])
+    at_most = cost.credits(cost.seconds(timeout), job.nodes, rate)
+    if at_most > compute["max_credits"]:
+        raise PolicyRefused(
+            f"{job.action.variant.title} may cost {at_most:.2f} credits ({timeout} on {job.nodes} × {job.pool.family});"
+            f" compute.max_credits is {compute['max_credits']}.",
+            "Lower compute.timeout, or raise compute.max_credits. Nothing was submitted.",
         )
+
+
+def _submit(desired: Desired, account: Account, job: _Job, origin: Mapping[str, Any]) -> Submission:
+    action, variant = job.action, job.action.variant
     made = payload(
         action,
         resources.payload_files(),
         repository.declared_files(desired.root, desired.experiment(variant.experiment)),
-        (desired.root / runtime.lock).read_bytes(),
+        (desired.root / job.runtime.lock).read_bytes(),
     )
-    digests = {key: getattr(variant.digests, key) for key in ("training", "generation", "scoring", "suite")}
     named = {"experiment": variant.experiment, "variant": variant.name}
-    who = {"actor": origin["actor"], "commit": origin["commit"]}
-    taken_by = account.claim(made.claim, {**digests, **named, **who})
+    digests = vars(variant.digests)
+    taken_by = account.claim(made.claim, {**digests, **named, "actor": origin["actor"], "commit": origin["commit"]})
     if taken_by is not None:
         return Submission(action, made.claim, taken_by=taken_by)
-    provenance = {**origin, "runtime": runtime.name, "environment": environment.name}
-    claimed = {"digests": digests, "steps": list(action.steps), "spec": spec, "provenance": provenance}
+    provenance = {**origin, "runtime": job.runtime.name, "environment": account.environment.name}
+    claimed = {"digests": digests, "steps": list(action.steps), "spec": variant.spec, "provenance": provenance}
     account.record(made.claim, "claimed", {**named, **claimed, "attempt": action.attempt})
-    nodes = train.get("nodes", 1)
-    job = account.submit(made, pool.name, nodes, runtime.image, f"piste {variant.title} {made.claim}")
-    account.record(made.claim, "submitted", {"job": job, "pool": pool.name, "family": pool.family, "nodes": nodes})
-    return Submission(action, made.claim, job=job)
+    name = account.submit(made, job.pool.name, job.nodes, job.runtime.image, f"piste {variant.title} {made.claim}")
+    where = {"pool": job.pool.name, "family": job.pool.family, "nodes": job.nodes}
+    account.record(made.claim, "submitted", {"job": name, **where})
+    return Submission(action, made.claim, job=name)
 
 
 def _runtime(settings: Settings, name: str) -> Runtime:
@@ -176,7 +214,7 @@ def collect(desired: Desired, account: Account) -> Collected:
         known = observed.runs(account.observe())
     url = git.remote_url(desired.root)
     files = render(desired.experiments, desired.variants, known, desired.settings.credits, url)
-    changed = repository.write_files(desired.root, files)
+    changed = repository.write_files(desired.root, files) + repository.remove_leftovers(desired.root, files)
     names = {run.name for run in ended}
     return Collected(tuple(run for run in known if run.name in names), tuple(changed))
 

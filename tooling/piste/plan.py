@@ -121,12 +121,11 @@ def _evaluate(
         and run.digests.generation == variant.digests.generation
     ]
     source = generated[-1] if generated else trained[0] if trained else None
+    differences, reason = _since(variant, same or runs, {"generate", "score"})
     if tries:
         differences, reason = (), _another_try(tries[-1])
-    else:
-        differences, reason = _since(variant, same or runs, {"generate", "score"})
-        if reason == "new" and source is not None:
-            reason = f"trained by {_who(source)}"
+    elif reason == "new" and source is not None:
+        reason = f"trained by {_who(source)}"
     evaluations = [run for run in same if run.training is None and run.digests.suite == variant.digests.suite]
     steps = SCORE if generated else GENERATE
     return Action(variant, Verb.EVALUATE, reason, steps, differences, source, _next_attempt(evaluations))
