@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from payload import lifeline
 
@@ -37,15 +38,16 @@ def run(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        shown = _Shown(reader)
         try:
             while process.poll() is None:
-                _show(reader.read())
+                shown.update()
                 watch()
                 time.sleep(POLL_SECONDS)
             return process.returncode
         finally:
             end(process)
-            _show(reader.read())
+            shown.update(last=True)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -65,7 +67,15 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _show(output: bytes) -> None:
-    if output:
-        sys.stdout.write(output.decode(errors="replace"))
-        sys.stdout.flush()
+class _Shown:
+    """What of a growing log went to stdout: whole lines, so that no other line lands in the middle of one."""
+
+    def __init__(self, log: BinaryIO) -> None:
+        self._log, self._rest = log, b""
+
+    def update(self, last: bool = False) -> None:
+        whole, end, self._rest = (self._rest + self._log.read()).rpartition(b"\n")
+        ready = whole + end + (self._rest + b"\n" if last and self._rest else b"")
+        if ready:
+            sys.stdout.write(ready.decode(errors="replace"))
+            sys.stdout.flush()

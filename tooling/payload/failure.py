@@ -32,8 +32,11 @@ class RunError(Exception):
     """Ends a phase; its text is safe to show anywhere."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
+        super().__init__(failure)
         self.failure = failure
+
+    def __str__(self) -> str:
+        return self.failure.message
 
 
 class Cancelled(BaseException):

@@ -71,7 +71,7 @@ def _run(job: Job) -> dict[str, Any]:
             _note(job, error)
     results = _finish(job)
     if job.failure:
-        raise RunError(job.failure) from None
+        raise _ended_badly(job.failure) from None
     return {"run": job.spec.run, "training": results["training"], "evaluation": results["evaluation"]}
 
 
@@ -135,6 +135,11 @@ def _note(job: Job, error: BaseException) -> None:
     _say(f"failed in phase {job.failure.phase}: {job.failure.message}")
 
 
+def _ended_badly(failure: Failure) -> RuntimeError:
+    """A built-in type: the job's launcher pickles it for a client that does not have this package."""
+    return RuntimeError(f"{failure.phase}: {failure.message}")
+
+
 def _finish(job: Job) -> dict[str, Any]:
     """Leave everything on the stage; a failure to do so is the run's failure if it had none."""
     if job.failure is None:
@@ -144,7 +149,7 @@ def _finish(job: Job) -> dict[str, Any]:
         _upload(job, results)
     except Exception as error:
         job.failure = job.failure or unexpected(error, "upload")
-        raise RunError(job.failure) from None
+        raise _ended_badly(job.failure) from None
     job.store.try_event("finished", results)
     tracking.track(job.store, job.spec.tracking, results)
     return results
