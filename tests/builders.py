@@ -10,12 +10,13 @@ from piste.experiment import Digests, Experiment, Suite, Variant
 from piste.run import Run, Status
 from piste.variants import variants
 
+MESSAGES = {"user": "{DIALOGUE}", "assistant": "{NOTE}"}
 RECIPE: dict[str, Any] = {
     "type": "sft",
     "micro_batch_size": 4,
     "model": {"name_or_path": "./inputs/base-model", "dtype": "fp32"},
     "data": {
-        "sources": [{"type": "snowflake_messages", "sql": "SELECT * FROM NOTES", "key": "ID"}],
+        "sources": [{"type": "snowflake_messages", "sql": "SELECT * FROM NOTES", "key": "ID", "messages": MESSAGES}],
         "cache_dir": "/tmp/a",
     },
     "optimizer": {"learning_rate": 0.001},

@@ -6,9 +6,11 @@ The tests of this module build on each other, in order.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +68,18 @@ def test_the_unmodified_client_sends_these_statements_for_one_submission(world: 
         pytest.skip("a live account has no trace")
     statements = [one["sql"] for one in world.statements()]
     start = next(i for i, sql in enumerate(statements) if re.match(r"CREATE STAGE RUN_\w+_1 ", sql))
-    end = next(
-        i
-        for i, sql in enumerate(statements)
-        if (i > start and "'submitted'" in sql) or (i > start and "EXECUTE_ML_JOB" in sql)
-    )
-    text = "\n".join(_without_what_varies(sql) for sql in statements[start : end + 1]) + "\n"
+    end = next(i for i, sql in enumerate(statements) if i > start and "SYSTEM$EXECUTE_ML_JOB" in sql)
+    text = "\n".join(_in_order(_without_what_varies(sql) for sql in statements[start : end + 1])) + "\n"
     if update:
         GOLDEN.write_text(text)
     assert text == GOLDEN.read_text()
+
+
+def _in_order(statements: Iterable[str]) -> list[str]:
+    """Uploads sorted, and without compiled files: the client sends them in the order of the folder."""
+    runs = itertools.groupby(statements, lambda sql: sql.startswith("PUT "))
+    ordered = (sorted(run) if uploads else list(run) for uploads, run in runs)
+    return [sql for run in ordered for sql in run if "__pycache__" not in sql]
 
 
 def _without_what_varies(sql: str) -> str:

@@ -121,9 +121,7 @@ class World:
         return {**os.environ, "SNOWFLAKE_HOME": str(self.home), "PATH": path, **self.environment}
 
     def git(self, *arguments: str) -> str:
-        done = self.shell(
-            "git", "-C", str(self.root), "-c", "user.name=ana", "-c", "user.email=ana@localhost", *arguments
-        )
+        done = self.shell("git", "-C", str(self.root), *arguments)
         assert done.code == 0, done.err
         return done.out.strip()
 
@@ -188,5 +186,7 @@ def found(root: Path, home: Path, connection: str, trace: Path | None) -> World:
     (root / "runtime.txt").write_bytes((ROOT / "tooling/runtimes/cpu-2026.11.txt").read_bytes())
     world.write("experiments/_suites/tiny-notes/suite.yaml", SUITE)
     world.git("init", "-q", "-b", "main")
+    world.git("config", "user.name", "ana")
+    world.git("config", "user.email", "ana@localhost")
     world.commit("begin")
     return world

@@ -24,10 +24,7 @@ def values(note: Any) -> Iterator[str]:
 
 def test_every_value_of_a_note_stands_in_its_dialogue() -> None:
     missing = [
-        (visit.id, value)
-        for visit in VISITS
-        for value in values(json.loads(visit.note))
-        if value not in visit.dialogue
+        (visit.id, value) for visit in VISITS for value in values(json.loads(visit.note)) if value not in visit.dialogue
     ]
     assert missing == []
 

@@ -1,0 +1,85 @@
+"""How runs end, as the ledger records it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import baseline, experiment, run, variant
+from piste import ending
+from piste.run import Progress, Run, Status
+from piste.variants import all_variants, variants
+
+LORA = variant()
+BASE = variants(baseline())[0]
+
+
+def going(**changes: Any) -> Run:
+    return run(LORA, Status.RUNNING, Status.PENDING, **{"collected": False, **changes})
+
+
+def results(training: str | None, evaluation: str | None, failure: dict[str, Any] | None = None) -> bytes:
+    parts = {"training": training, "evaluation": evaluation}
+    return json.dumps({**{k: {"status": v} if v else None for k, v in parts.items()}, "failure": failure}).encode()
+
+
+TOLD = {"phase": "train", "kind": "recipe", "type": "ValidationError", "message": "No.", "hint": "Mend it."}
+ENDS: dict[str, tuple[Run, bytes | None, tuple[str | None, str, str | None]]] = {
+    "well": (going(job_status="DONE"), results("done", "done"), ("done", "done", None)),
+    "the recipe was refused": (
+        going(job_status="FAILED"),
+        results("failed", None, TOLD),
+        ("failed", "failed", "recipe"),
+    ),
+    "evaluation failed": (going(job_status="FAILED"), results("done", "failed", TOLD), ("done", "failed", "recipe")),
+    "cancelled": (going(job_status="CANCELLED"), None, ("cancelled", "cancelled", "cancelled")),
+    "killed": (going(job_status="FAILED"), None, ("failed", "failed", "killed")),
+    "killed while it evaluated": (
+        replace(going(job_status="FAILED"), training=Status.DONE),
+        None,
+        ("done", "failed", "killed"),
+    ),
+    "platform": (going(job_status="INTERNAL_ERROR"), None, ("failed", "failed", "platform")),
+    "forgotten, results on the stage": (going(job_status=""), results("done", "done"), ("done", "done", None)),
+    "forgotten, nothing on the stage": (going(job_status=""), None, ("lost", "lost", "platform")),
+    "results cut off": (going(job_status="FAILED"), b'{"training": ', ("failed", "failed", "killed")),
+    "a baseline": (
+        run(BASE, evaluation=Status.RUNNING, collected=False),
+        results(None, "done"),
+        (None, "done", None),
+    ),
+}
+
+
+@pytest.mark.parametrize(("ended", "found", "expected"), ENDS.values(), ids=ENDS.keys())
+def test_ends(ended: Run, found: bytes | None, expected: tuple[str | None, str, str | None]) -> None:
+    body = ending.record(ended, found)
+    assert (body["training"], body["evaluation"], (body["failure"] or {}).get("kind")) == expected
+
+
+def test_the_phase_it_died_in_is_the_last_heartbeats() -> None:
+    died = going(job_status="FAILED", progress=Progress("fetch"))
+    assert ending.record(died, None)["failure"]["phase"] == "fetch"
+
+
+def test_only_jobs_that_ended_and_are_not_recorded_end() -> None:
+    assert not ending.has_ended(going(job_status="RUNNING"))
+    assert ending.has_ended(going(job_status="DONE"))
+    assert not ending.has_ended(replace(going(job_status="DONE"), collected=True))
+    assert not ending.has_ended(going(job=None, job_status=""))
+
+
+def test_comparisons_are_due_once_and_only_under_one_suite() -> None:
+    base, lora = experiment("notes-base", **{"recipe.epochs": 9}), experiment(compare="notes-base")
+    desired = all_variants([base, lora])
+    runs = {one.experiment: run(one) for one in desired}
+    assert [(a.experiment, b.experiment) for a, b in ending.missing_comparisons(desired, runs.values())] == [
+        ("notes-lora", "notes-base")
+    ]
+    compared = replace(runs["notes-lora"], comparisons={runs["notes-base"].name: {}})
+    assert ending.missing_comparisons(desired, [runs["notes-base"], compared]) == []
+    other_suite = replace(runs["notes-base"], digests=replace(runs["notes-base"].digests, suite="s"))
+    assert ending.missing_comparisons(desired, [other_suite, runs["notes-lora"]]) == []

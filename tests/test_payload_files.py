@@ -1,0 +1,75 @@
+"""What a job gets."""
+
+from __future__ import annotations
+
+import json
+
+import yaml
+
+from builders import run, variant
+from piste.digest import SCORE_VERSIONS
+from piste.payload import claim_name, job_name, payload, resolved_recipe
+from piste.plan import plan
+
+PAYLOAD = {"main.py": b"main", "job.py": b"job"}
+LORA = variant()
+
+
+def test_files_of_a_training() -> None:
+    (action,) = plan([LORA], []).actions
+    made = payload(action, PAYLOAD, {"train.py": b"code"}, b"torch==2.13.0\n")
+    assert made.claim == f"RUN_{LORA.digests.training[:12].upper()}_1"
+    assert made.job_name == f"{made.claim}_NOTES_LORA"
+    ours = {"main.py", "payload/main.py", "payload/job.py", "run.json"}
+    assert set(made.files) == ours | {"files/train.py", "recipe.resolved.yaml", "requirements.txt"}
+    told = json.loads(made.files["run.json"])
+    assert (told["run"], told["steps"], told["files"]) == (made.claim, ["train", "generate", "score"], ["train.py"])
+    assert told["tracking"]["parameters"]["recipe.optimizer.learning_rate"] == "0.001"
+
+
+def test_an_evaluation_carries_no_recipe_and_names_its_checkpoint() -> None:
+    trained = run(LORA)
+    (action,) = plan([variant(**{"suite.generate.max_new_tokens": 9})], [trained]).actions
+    made = payload(action, PAYLOAD, {}, b"")
+    told = json.loads(made.files["run.json"])
+    assert "recipe.resolved.yaml" not in made.files
+    assert (told["adapter_or_model"], told["predictions"]) == ({"run": trained.name}, None)
+    assert (
+        claim_name(action) == f"RUN_{LORA.digests.training[:12].upper()}_{action.variant.digests.suite[:12].upper()}_1"
+    )
+
+
+def test_scoring_names_the_predictions() -> None:
+    trained = run(LORA)
+    (action,) = plan([variant(**{"suite.scores.1": {"name": "rouge_l"}})], [trained]).actions
+    told = json.loads(payload(action, PAYLOAD, {}, b"").files["run.json"])
+    assert (told["adapter_or_model"], told["predictions"]) == (None, {"run": trained.name})
+
+
+def test_the_resolved_recipe_keeps_to_the_runs_own_folder() -> None:
+    recipe = {
+        "optimizer": {"learning_rate": 1e-5},
+        "code": "train.py",
+        "kill_switch_path": "/tmp/at_kill_switch",
+        "checkpoint": {"type": "deepspeed", "output_dir": "/mnt/x", "auto_resume": True},
+        "data": {"cache_dir": "/tmp", "sources": []},
+    }
+    made = resolved_recipe(recipe)
+    assert made["checkpoint"] == [
+        {"type": "deepspeed", "output_dir": "./output/resume", "auto_resume": True},
+        {"type": "huggingface", "output_dir": "./output/checkpoint", "save_end_of_training": True},
+    ]
+    assert (made["code"], made["kill_switch_path"]) == ("payload_hooks.py", "./kill-switch")
+    assert made["data"] == {"cache_dir": "./cache", "sources": []}
+    assert recipe["data"] == {"cache_dir": "/tmp", "sources": []}
+    assert yaml.safe_load(yaml.safe_dump(made))["optimizer"]["learning_rate"] == 1e-5
+
+
+def test_job_names_are_identifiers() -> None:
+    assert job_name("RUN_A_1", "a-" + "b" * 80) == "RUN_A_1_A_" + "B" * 38
+
+
+def test_score_versions_are_the_payloads() -> None:
+    from payload import scores
+
+    assert {name: score.version for name, score in scores.SCORES.items()} == SCORE_VERSIONS
