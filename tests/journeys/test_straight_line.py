@@ -46,6 +46,17 @@ def test_a_new_experiment_is_planned(world: World) -> None:
     assert world.piste("plan", "--check").code == 3
 
 
+def test_a_run_that_may_cost_too_much_is_refused_and_nothing_is_submitted(world: World) -> None:
+    world.edit("experiments/tiny-lora/experiment.yaml", **{"compute.max_credits": 0.01})
+    done = world.piste("apply")
+    assert (done.code, done.err.splitlines()[0]) == (
+        4,
+        "tiny-lora may cost 0.02 credits; compute.max_credits is 0.01.",
+    )
+    assert world.statuses() == {}
+    world.git("checkout", "-q", ".")
+
+
 def test_apply_trains_and_evaluates(world: World) -> None:
     done = world.piste("apply", "--wait")
     assert done.code == 0, done.out + done.err

@@ -327,7 +327,8 @@ def _submit(desired: Desired, account: Account, submissions: Iterator[Submission
         if submission.taken_by is not None:
             click.echo(f"{title}: {submission.taken_by} was faster ({submission.claim})", err=True)
         else:
-            click.echo(f"{title}: submitted {submission.job}", err=True)
+            price = f", at most {submission.credits:.2f} credits" if submission.credits is not None else ""
+            click.echo(f"{title}: submitted {submission.job}{price}", err=True)
     return claims
 
 

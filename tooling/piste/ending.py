@@ -94,20 +94,22 @@ def missing_comparisons(desired: Sequence[Variant], runs: Iterable[Run]) -> list
     for run in sorted(runs, key=lambda run: (run.claimed_at, run.name)):
         if run.evaluation is Status.DONE:
             evaluated[run.digests.training, run.digests.suite] = run
-    pairs: dict[tuple[str, str], tuple[Run, Run]] = {}
-    for variant in desired:
-        other = target(variant, desired)
-        mine = evaluated.get((variant.digests.training, variant.digests.suite))
-        theirs = evaluated.get((other.digests.training, variant.digests.suite)) if other else None
-        if mine and theirs and mine is not theirs and theirs.name not in mine.comparisons:
-            pairs[mine.name, theirs.name] = (mine, theirs)
-    return list(pairs.values())
+    pairs = [
+        (mine, theirs)
+        for variant in desired
+        for other in targets(variant, desired)
+        if (mine := evaluated.get((variant.digests.training, variant.digests.suite)))
+        and (theirs := evaluated.get((other.digests.training, variant.digests.suite)))
+        and mine is not theirs
+        and theirs.name not in mine.comparisons
+    ]
+    return list({(mine.name, theirs.name): (mine, theirs) for mine, theirs in pairs}.values())
 
 
-def target(variant: Variant, desired: Iterable[Variant]) -> Variant | None:
-    """The variant that `compare` names; of an experiment with several, the first."""
+def targets(variant: Variant, desired: Iterable[Variant]) -> list[Variant]:
+    """The variants that `compare` names: one, or all of an experiment."""
     name = variant.spec["experiment"].get("compare")
-    return next((other for other in desired if name and name in (other.title, other.experiment)), None)
+    return [other for other in desired if name and name in (other.title, other.experiment)]
 
 
 def comparison(run: Run, other: Run, samples: Samples) -> dict[str, Any]:

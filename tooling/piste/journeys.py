@@ -51,10 +51,11 @@ class Desired:
 
 @dataclass(frozen=True)
 class Submission:
-    """What came of one action: the job's name, or who was faster."""
+    """What came of one action: the job's name, or who was faster. `credits` is what it may cost at most."""
 
     action: Action
     claim: str
+    credits: float | None
     job: str | None = None
     taken_by: str | None = None
 
@@ -109,12 +110,13 @@ def apply(desired: Desired, account: Account, due: Plan, tried: bool = False) ->
 
 @dataclass(frozen=True)
 class _Job:
-    """An action with where and on what it is to run."""
+    """An action with where and on what it is to run; `credits` is what it may cost at most, None without a price."""
 
     action: Action
     pool: Pool
     runtime: Runtime
     nodes: int
+    credits: float | None
 
 
 def _job(desired: Desired, account: Account, action: Action) -> _Job:
@@ -125,21 +127,21 @@ def _job(desired: Desired, account: Account, action: Action) -> _Job:
     if pool is None:
         message = f"{action.variant.title}: there is no compute pool {name} (or this role may not see it)."
         raise PisteError(message, "Run `piste doctor` for the SQL that makes it.")
-    job = _Job(action, pool, _runtime(desired.settings, train.get("runtime", "")), train.get("nodes", 1))
-    _refuse_if_too_dear(job, compute, desired.settings)
-    return job
+    nodes = train.get("nodes", 1)
+    at_most = _at_most(compute, nodes, desired.settings.credits.get(pool.family))
+    _refuse_if_too_dear(action, compute, at_most)
+    return _Job(action, pool, _runtime(desired.settings, train.get("runtime", "")), nodes, at_most)
 
 
-def _refuse_if_too_dear(job: _Job, compute: Mapping[str, Any], settings: Settings) -> None:
-    rate = settings.credits.get(job.pool.family)
-    if rate is None or "max_credits" not in compute:
-        return
+def _at_most(compute: Mapping[str, Any], nodes: int, rate: float | None) -> float | None:
     timeout = compute.get("timeout", defaults("experiment")["compute", "timeout"])
-    at_most = cost.credits(cost.seconds(timeout), job.nodes, rate)
-    if at_most > compute["max_credits"]:
+    return None if rate is None else cost.credits(cost.seconds(timeout), nodes, rate)
+
+
+def _refuse_if_too_dear(action: Action, compute: Mapping[str, Any], at_most: float | None) -> None:
+    if at_most is not None and at_most > compute.get("max_credits", at_most):
         raise PolicyRefused(
-            f"{job.action.variant.title} may cost {at_most:.2f} credits ({timeout} on {job.nodes} × {job.pool.family});"
-            f" compute.max_credits is {compute['max_credits']}.",
+            f"{action.variant.title} may cost {at_most:.2f} credits; compute.max_credits is {compute['max_credits']}.",
             "Lower compute.timeout, or raise compute.max_credits. Nothing was submitted.",
         )
 
@@ -156,14 +158,14 @@ def _submit(desired: Desired, account: Account, job: _Job, origin: Mapping[str, 
     digests = vars(variant.digests)
     taken_by = account.claim(made.claim, {**digests, **named, "actor": origin["actor"], "commit": origin["commit"]})
     if taken_by is not None:
-        return Submission(action, made.claim, taken_by=taken_by)
+        return Submission(action, made.claim, job.credits, taken_by=taken_by)
     provenance = {**origin, "runtime": job.runtime.name, "environment": account.environment.name}
     claimed = {"digests": digests, "steps": list(action.steps), "spec": variant.spec, "provenance": provenance}
     account.record(made.claim, "claimed", {**named, **claimed, "attempt": action.attempt})
     name = account.submit(made, job.pool.name, job.nodes, job.runtime.image, f"piste {variant.title} {made.claim}")
     where = {"pool": job.pool.name, "family": job.pool.family, "nodes": job.nodes}
     account.record(made.claim, "submitted", {"job": name, **where})
-    return Submission(action, made.claim, job=name)
+    return Submission(action, made.claim, job.credits, job=name)
 
 
 def _runtime(settings: Settings, name: str) -> Runtime:
