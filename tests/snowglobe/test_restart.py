@@ -36,11 +36,11 @@ def start(query: Query, script: str) -> str:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Callable[[], Globe]:
-    here = str(Path(__file__).parent)
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Globe]:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
 
     def begin() -> Globe:
-        os.environ["PYTHONPATH"] = here
         return snowglobe.serve(
             tmp_path / "state", pools={"ONE": 1}, schemas=["DB.S"], scorer="scorer:score", grace_seconds=0.5
         )
@@ -73,6 +73,9 @@ def test_state_survives(
         query = asking(session)
         assert query("SHOW STAGES LIKE 'HOME'")[0]["comment"] == "it's home"
         assert [row["name"] for row in query("LIST @HOME")] == ["home/q/out.txt"]
+        query("CREATE TABLE LOADED (LINE VARCHAR)")
+        query("COPY INTO LOADED FROM @HOME/q/out.txt FILE_FORMAT = (TYPE = CSV)")
+        assert query("SELECT LINE FROM LOADED")[0]["LINE"] == "file"
         assert query("SELECT RUN, BODY:a::INT AS A FROM SEEN")[0]["A"] == 1
         assert [row["name"] for row in query("SHOW GRANTS TO ROLE KEPT_ROLE")] == ["DB"]
         assert len(query("SHOW EXPERIMENTS LIKE 'KEPT%'")) == 1

@@ -57,8 +57,8 @@ def test_words_that_are_names_in_snowflake(query: Query) -> None:
     )
     row = query("SELECT SAMPLE, SCORE, FIELD, VALUE FROM SAMPLE_SCORES WHERE SAMPLE = '1' ORDER BY SAMPLE")[0]
     assert tuple(row) == ("1", "exact", "", 0.5)
-    counted = query("SELECT COUNT(*), MAX(VALUE) FROM SAMPLE_SCORES")[0]
-    assert counted.as_dict() == {"COUNT(*)": 1, "MAX(VALUE)": 0.5}
+    counted = query("SELECT COUNT(*), MAX(VALUE), min(SAMPLE) FROM SAMPLE_SCORES")[0]
+    assert counted.as_dict() == {"COUNT(*)": 1, "MAX(VALUE)": 0.5, "MIN(SAMPLE)": "1"}
     assert query("SELECT ' AT sample ' AS TEXT")[0]["TEXT"] == " AT sample "
     assert len(query("SELECT * FROM SAMPLE_SCORES SAMPLE (100)")) == 1
 

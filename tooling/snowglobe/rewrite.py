@@ -54,6 +54,7 @@ _HISTORY_COLUMNS = (
 )
 HISTORY_TABLE = "_fs_global.main.snowglobe_jobs"
 DEFAULT_HISTORY = 100
+_CALLS = (exp.AggFunc, exp.Anonymous)
 _MOST_RESULTS = 200
 _results: OrderedDict[str, Rows] = OrderedDict()
 
@@ -150,12 +151,13 @@ def _name_columns(sql: str) -> str:
         tree = sqlglot.parse_one(sql, read="snowflake")
     except sqlglot.errors.SqlglotError:
         return sql  # fakesnow says what is wrong with it
-    if not isinstance(tree, exp.Select) or not any(isinstance(item, exp.Func) for item in tree.expressions):
+    if not isinstance(tree, exp.Select) or not any(isinstance(item, _CALLS) for item in tree.expressions):
         return sql
     for item in tree.expressions:
-        if isinstance(item, exp.Func):
+        if isinstance(item, _CALLS):
             text = item.sql(dialect="snowflake").replace(cortex.FUNCTION, "AI_COMPLETE")
-            item.replace(exp.alias_(item.copy(), text.upper(), quoted=True))
+            plain = re.sub(r'"([A-Z_][A-Z0-9_$]*)"', r"\1", text.upper())
+            item.replace(exp.alias_(item.copy(), plain, quoted=True))
     return tree.sql(dialect="snowflake")
 
 
