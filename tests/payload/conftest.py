@@ -47,12 +47,17 @@ class Account:
     folder: Path
 
     def run(self, name: str, steps: list[str], **more: Any) -> Ended:
-        """Submit a payload as piste does and wait for its end."""
+        return self.ended(name, self.submit(name, steps, **more))
+
+    def submit(self, name: str, steps: list[str], **more: Any) -> Any:
+        """As piste does it."""
         self.session.sql(f"CREATE STAGE IF NOT EXISTS {name} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')").collect()
         app = self._app(name, steps, **more)
-        job = jobs.submit_directory(
+        return jobs.submit_directory(
             str(app), "POOL", entrypoint="main.py", stage_name=name, name=f"{name}_TINY", session=self.session
         )
+
+    def ended(self, name: str, job: Any) -> Ended:
         status = job.wait(timeout=300)
         return Ended(status, job.get_logs(verbose=True), self.results(name))
 
