@@ -53,6 +53,7 @@ def reply(session: Session, parameters: Json) -> Json:
             "parameters": [
                 {"name": "AUTOCOMMIT", "value": parameters.get("AUTOCOMMIT", True)},
                 {"name": "TIMEZONE", "value": "Etc/UTC"},
+                {"name": "PYTHON_SNOWPARK_ENABLE_THREAD_SAFE_SESSION", "value": True},
                 {"name": "CLIENT_SESSION_KEEP_ALIVE_HEARTBEAT_FREQUENCY", "value": 3600},
                 {"name": "CLIENT_STAGE_ARRAY_BINDING_THRESHOLD", "value": 0},
             ],
