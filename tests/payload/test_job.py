@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -207,27 +209,28 @@ def test_a_model_that_is_not_on_its_stage_is_missing_data(account: Any) -> None:
     assert ended.results["failure"]["message"] == "There are no files at @MODELS/tin."
 
 
-def processes(marker: str) -> list[str]:
-    found = []
+def processes(*markers: str) -> dict[int, str]:
+    found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            found.append(path.read_bytes().decode(errors="replace"))
+            found[int(path.parent.name)] = path.read_bytes().decode(errors="replace")
         except OSError:
             continue
-    return [line for line in found if marker in line]
+    return {pid: line for pid, line in found.items() if all(marker in line for marker in markers)}
 
 
-def test_a_cancelled_run_says_so_and_leaves_no_process(account: Any) -> None:
-    job = account.submit("RUN_CANCEL_1", FULL, recipe=RECIPE)
+def test_a_run_that_is_told_to_stop_says_so_and_leaves_no_process(account: Any) -> None:
+    job = account.submit("RUN_STOP_1", FULL, recipe=RECIPE)
     deadline = time.monotonic() + 120
-    while not any("train" in body for (body,) in account.rows("SELECT BODY FROM LEDGER WHERE RUN = 'RUN_CANCEL_1'")):
+    while not any("train" in body for (body,) in account.rows("SELECT BODY FROM LEDGER WHERE RUN = 'RUN_STOP_1'")):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert processes("recipe.resolved.yaml")
-    job.cancel()
-    ended = account.ended("RUN_CANCEL_1", job)
-    assert ended.status == "CANCELLED"
+    launcher = [pid for pid, line in processes("RUN_STOP_1", "mljob_launcher.py").items() if "python" in line[:99]]
+    os.kill(max(launcher), signal.SIGTERM)
+    ended = account.ended("RUN_STOP_1", job)
+    assert ended.status == "FAILED"
     assert (ended.results["failure"]["phase"], ended.results["failure"]["kind"]) == ("train", "cancelled")
     assert ended.results["training"]["status"] == "failed"
     assert ended.results["evaluation"] is None
-    assert processes("recipe.resolved.yaml") == []
+    assert not processes("recipe.resolved.yaml")
