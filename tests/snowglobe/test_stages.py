@@ -91,6 +91,8 @@ def test_shown_rows_can_be_queried(session: Session, query: Query) -> None:
     query("CREATE STAGE IF NOT EXISTS SHOWN COMMENT = 'it''s'")
     shown = session.sql("SHOW STAGES").filter("\"name\" = 'SHOWN'").select('"comment"', '"created_on"').collect()
     assert [row["comment"] for row in shown] == ["it's"]
+    later = session.sql("SHOW STAGES LIKE 'SHOWN'").collect_nowait().result()
+    assert [row["comment"] for row in later] == ["it's"]
 
 
 def test_files_go_in_and_out(session: Session, query: Query, tmp_path: Path) -> None:

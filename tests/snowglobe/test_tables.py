@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
@@ -114,6 +115,14 @@ def test_mistakes_are_sql_errors(query: Query, sql: str, code: int, message: str
     with pytest.raises(SnowparkSQLException, match=message) as caught:
         query(sql)
     assert caught.value.sql_error_code == code
+
+
+def test_one_session_in_many_threads(session: Session) -> None:
+    def ask(number: int) -> int:
+        return int(session.sql(f"SELECT {number} AS N").collect()[0]["N"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(40))) == list(range(40))
 
 
 def test_creating_a_table_twice(query: Query) -> None:

@@ -66,6 +66,10 @@ def remember(result: Rows) -> None:
         _results.popitem(last=False)
 
 
+def remembers(query_id: str) -> bool:
+    return query_id in _results
+
+
 def rewrite(context: Context, body: Json) -> Json:
     sql, used = _inline_identifiers(context)
     sql = _history(context, sql)

@@ -54,6 +54,7 @@ class Server:
             "/telemetry/send": _accept,
         }
         routes = [Route(path, endpoint, methods=["POST"]) for path, endpoint in mine.items()]
+        routes.append(Route("/monitoring/queries/{sfqid}", _monitor, methods=["GET"]))
         theirs = [r for r in fakesnow_server.routes if r.path not in mine]
         return Starlette(routes=[*routes, *theirs], lifespan=lifespan)
 
@@ -146,6 +147,13 @@ def _token(request: Request) -> str:
 
 def _expired() -> Response:
     return JSONResponse(fail(SqlError(390104, "User must login again to access the service.", "08001")))
+
+
+def _monitor(request: Request) -> Response:
+    """Asked about a query sent with asyncExec, which was in fact run at once."""
+    if rewrite.remembers(request.path_params["sfqid"]):
+        return JSONResponse(succeed({"queries": [{"status": "SUCCESS"}]}))
+    return fakesnow_server.monitoring_query(request)
 
 
 async def _accept(_: Request) -> Response:
