@@ -73,9 +73,10 @@ def _clone(root: Path, clone: Path, say: Say) -> Path:
 
 @contextlib.contextmanager
 def _snowglobe(directory: Path, environment: Environment, say: Say) -> Iterator[Mapping[str, object]]:
-    """An embedded Snowflake with the environment's pools, one node each; its process ends with the block."""
+    """An embedded Snowflake with the environment's schema and pools of one node; its process ends with the block."""
     pools = [part for pool in sorted(set(environment.pools.values())) for part in ("--pool", f"{pool}=1:{FAMILY}")]
-    command = [sys.executable, "-m", "snowglobe", "--dir", str(directory), "--port", "0", *pools]
+    place = ("--schema", f"{environment.database}.{environment.schema}")
+    command = [sys.executable, "-m", "snowglobe", "--dir", str(directory), "--port", "0", *place, *pools]
     say("$ " + shlex.join(["python", *command[1:]]))
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
