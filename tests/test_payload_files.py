@@ -72,4 +72,5 @@ def test_job_names_are_identifiers() -> None:
 def test_score_versions_are_the_payloads() -> None:
     from payload import scores
 
-    assert {name: score.version for name, score in scores.SCORES.items()} == SCORE_VERSIONS
+    assert scores.VERSIONS == SCORE_VERSIONS
+    assert scores.VERSIONS.keys() == scores.SCORES.keys()
