@@ -25,7 +25,7 @@ demo: $(INSTALLED)  ## the whole loop on an embedded Snowflake: plan, submit, re
 
 test: $(INSTALLED)  ## lint, types and all tests
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(INSTALLED)  ## lint, types, and every experiment is valid
 	$(BIN)/ruff check tooling tests
