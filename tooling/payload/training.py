@@ -27,8 +27,9 @@ _EARLY = re.compile(r"\*\*\* Exiting training early because training (.*)")
 _EXCEPTION = re.compile(r"^(?:\[rank\d+\]: )?(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception))\b", re.M)
 _MISSING_OBJECT = re.compile(r"\b002003\b")
 
-_CPU_ONLY = {"DS_ACCELERATOR": "cpu", "OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that spin while they wait make everything several times slower as soon as a core is shared."""
+_CPU_ONLY = {"DS_ACCELERATOR": "cpu", "GOMP_SPINCOUNT": "100000"}
+"""Threads that spin long while they wait make everything several times slower as soon as a core is shared; threads that
+never do lose a fifth on idle cores (50 answers of SmolLM2-135M in batches of 25 on 2 cores: 99 s and 70 s)."""
 
 
 @dataclass(frozen=True)
