@@ -129,7 +129,7 @@ def test_the_same_training_twice_in_one_plan_is_submitted_once() -> None:
     twin = variant("twin")
     first, second = plan([LORA, twin], []).actions
     assert (first.verb, second.verb) == (Verb.TRAIN, Verb.WAIT)
-    assert second.reason == "the same train as notes-lora in this plan"
+    assert second.reason == "trains as notes-lora, whose result serves both"
 
 
 def test_only_the_new_seed_trains() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from piste.change_rules import Kind, rule_of
 from piste.digest import is_default, normal
@@ -22,31 +23,38 @@ class Change:
 
 
 def changes(old: Document, new: Document) -> tuple[Change, ...]:
-    """Sorted by path; a key that is missing on one side has None there."""
+    """Sorted by path; a key that is missing on one side has None there. The rule is the one that the new side gives."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
-    different = [key for key in before.keys() | after.keys() if before.get(key, _MISSING) != after.get(key, _MISSING)]
-    return tuple(sorted((_change(key, before, after) for key in different), key=lambda change: change.path))
+    pairs = ((path, before.get(path), after.get(path)) for path in sorted(before.keys() | after.keys()))
+    return tuple(_change(path, was, now) for path, was, now in pairs if _seen(was) != _seen(now))
 
 
-_MISSING = object()
-_Key = tuple[str, str]
+class _Leaf(NamedTuple):
+    value: Any
+    rule: str
 
 
-def _change(key: _Key, before: Mapping[_Key, Any], after: Mapping[_Key, Any]) -> Change:
-    path, rule = key
-    return Change(path, before.get(key), after.get(key), rule)
+def _change(path: str, was: _Leaf | None, now: _Leaf | None) -> Change:
+    known = now or was
+    assert known is not None
+    return Change(path, was.value if was else None, now.value if now else None, known.rule)
 
 
-def _leaves(spec: Document) -> Iterator[tuple[_Key, Any]]:
+def _seen(leaf: _Leaf | None) -> str | None:
+    """As the digest sees it: `true` is not `1`."""
+    return None if leaf is None else json.dumps(leaf.value, sort_keys=True)
+
+
+def _leaves(spec: Document) -> Iterator[tuple[str, _Leaf]]:
     documents: tuple[tuple[str, Kind], ...] = (("experiment", "experiment"), ("recipe", "recipe"), ("suite", "suite"))
     for name, kind in documents:
         prefix = "" if name == "experiment" else name
         document = spec.get(name) or {}
         for path, value in _walk(document, ()):
             if not is_default(kind, path, value):
-                yield (_written(prefix, path), rule_of(path, kind, document)), normal(value)
+                yield _written(prefix, path), _Leaf(normal(value), rule_of(path, kind, document))
     for file, sha256 in (spec.get("files") or {}).items():
-        yield (f"files.{file}", "train"), sha256
+        yield f"files.{file}", _Leaf(sha256, "train")
 
 
 def _walk(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:

@@ -77,6 +77,9 @@ def command(function: Callable[..., int | None]) -> Callable[..., None]:
         except PisteError as error:
             click.echo("\n".join(filter(None, (error.message, error.hint))), err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            click.echo(f"{error.filename or 'A file'}: {error.strerror or error}", err=True)
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted; what was submitted goes on: `piste status`", err=True)
             sys.exit(130)
@@ -109,13 +112,15 @@ def validate(at: Place, shape: str) -> int:
     from piste import journeys, problems
 
     found = journeys.validate(at.root)
+    if at.environment:
+        found.settings.chosen(at.environment)
     if shape == "json":
         click.echo(problems.to_json(found.count, found.problems), nl=False)
     elif shape == "github":
         click.echo(problems.to_github(found.problems), nl=False)
     else:
         click.echo(problems.to_text(found.problems), nl=False, err=True)
-        click.echo(f"{found.count} experiments, {len(found.problems)} problems")
+        click.echo(f"{_counted(found.count, 'experiment')}, {_counted(len(found.problems), 'problem')}")
     return int(any(problem.severity == "error" for problem in found.problems))
 
 
@@ -164,14 +169,11 @@ def apply(at: Place, names: Sequence[str], retry: Sequence[str], wait: bool) -> 
     piste apply --wait                 and follow the jobs
     piste apply --retry soap-tiny      once more after a failure
     """
-    from piste import journeys, rendering
+    from piste import journeys
 
     desired = journeys.read(at.root)
     with _account(at, desired) as account:
-        due = journeys.plan_live(desired, account, names, retry)
-        click.echo(rendering.plan_text(due), nl=False)
-        claims = _submit(desired, account, journeys.apply(desired, account, due))
-        return _follow(account, claims) if wait and claims else 0
+        return _reconcile(desired, account, names, retry, wait=wait)
 
 
 @main.command()
@@ -185,17 +187,14 @@ def run(at: Place, name: str, retry: bool) -> int:
     The tree may be dirty. Follows the run and writes its report.
     Merging the same files later trains nothing again.
     """
-    from piste import journeys, rendering
+    from piste import journeys
 
     desired = journeys.read(at.root)
     with _account(at, desired) as account:
-        due = journeys.plan_live(desired, account, [name], [name] if retry else ())
-        click.echo(rendering.plan_text(due), nl=False)
-        claims = _submit(desired, account, journeys.apply(desired, account, due, tried=True))
-        claims += [action.run.name for action in due.actions if action.verb == "wait" and action.run]
-        failed = _follow(account, claims) if claims else 0
+        code = _reconcile(desired, account, [name], [name] if retry else (), wait=True, tried=True)
         _say_collected(at.root, journeys.collect(desired, account))
-        return failed or int(any(action.verb == "blocked" for action in due.actions))
+        blocked = any(action.verb == "blocked" for action in journeys.plan_live(desired, account, [name]).actions)
+        return code or int(blocked)
 
 
 @main.command()
@@ -226,7 +225,7 @@ def status(at: Place, names: Sequence[str], shape: str) -> int:
     """Say what every run does, did, or why it ended."""
     from piste import journeys, rendering
 
-    desired = journeys.read(at.root)
+    desired = journeys.read(at.root, tolerant=True)
     with _account(at, desired) as account:
         found = journeys.status(desired, account, names)
     click.echo(rendering.status_json(found) if shape == "json" else rendering.status_text(found), nl=False)
@@ -241,7 +240,7 @@ def cancel(at: Place, name: str) -> int:
     """Cancel the live runs of an experiment."""
     from piste import journeys
 
-    desired = journeys.read(at.root)
+    desired = journeys.read(at.root, tolerant=True)
     with _account(at, desired) as account:
         cancelled = journeys.cancel(desired, account, name)
     for run in cancelled:
@@ -259,7 +258,7 @@ def logs(at: Place, name: str) -> int:
     """Print the log of an experiment's latest run."""
     from piste import journeys
 
-    desired = journeys.read(at.root)
+    desired = journeys.read(at.root, tolerant=True)
     with _account(at, desired) as account:
         click.echo(journeys.logs(desired, account, name))
     return 0
@@ -318,6 +317,34 @@ def demo(at: Place, directory: Path) -> int:
     return loop.demo(at.root, directory, lambda text: click.echo(text, err=True))
 
 
+def _reconcile(
+    desired: Desired,
+    account: Account,
+    names: Sequence[str],
+    retry: Sequence[str],
+    *,
+    wait: bool,
+    tried: bool = False,
+) -> int:
+    """Plan and submit; with `wait`, follow what is live and do what it made possible, until nothing is left."""
+    from piste import journeys, rendering
+
+    code, shown = 0, False
+    while True:
+        due = journeys.plan_live(desired, account, names, retry)
+        if not shown or due.submissions:
+            click.echo(rendering.plan_text(due), nl=False)
+        claims = _submit(desired, account, journeys.apply(desired, account, due, tried))
+        if not wait:
+            return code
+        claims += [action.run.name for action in due.actions if action.verb == "wait" and action.run]
+        if not claims:
+            return code
+        code, shown, retry = _follow(account, claims) or code, True, ()
+        if code:
+            return code
+
+
 def _submit(desired: Desired, account: Account, submissions: Iterator[Submission]) -> list[str]:
     """Say what was submitted; the claims to follow, ours and those of whoever was faster."""
     claims = []
@@ -327,7 +354,9 @@ def _submit(desired: Desired, account: Account, submissions: Iterator[Submission
         if submission.taken_by is not None:
             click.echo(f"{title}: {submission.taken_by} was faster ({submission.claim})", err=True)
         else:
-            price = f", at most {submission.credits:.2f} credits" if submission.credits is not None else ""
+            price = (
+                f", {submission.credits:.2f} credits if it takes its timeout" if submission.credits is not None else ""
+            )
             click.echo(f"{title}: submitted {submission.job}{price}", err=True)
     return claims
 
@@ -341,7 +370,7 @@ def _follow(account: Account, claims: Sequence[str]) -> int:
     for runs in journeys.follow(account, claims):
         display.show(runs)
         last = runs
-    return int(any(not journeys.ended_well(run) for run in last))
+    return int(len(last) < len(claims) or any(not journeys.ended_well(run) for run in last))
 
 
 class _Progress:
@@ -376,3 +405,7 @@ def _say_collected(root: Path, collected: Collected) -> None:
         click.echo(f"{'wrote' if (root / path).exists() else 'removed'} {path}")
     if not collected.ended and not collected.changed:
         click.echo("nothing to do")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -20,6 +20,7 @@ from piste.git import git
 Say = Callable[[str], None]
 CONNECTION = "demo"
 FAMILY = "CPU_X64_S"
+AUTHOR = ("-c", "user.name=piste", "-c", "user.email=piste@localhost", "-c", "commit.gpgsign=false")
 
 
 def demo(root: Path, directory: Path, say: Say) -> int:
@@ -28,6 +29,7 @@ def demo(root: Path, directory: Path, say: Say) -> int:
     clone = _clone(root, directory / "repository", say)
     environment = settings.read(clone).chosen()
     started = time.monotonic()
+    again = (directory / "snowglobe").exists()
     with _snowglobe(directory / "snowglobe", environment, say) as connection:
         shell = _Shell(clone, _surroundings(directory, connection), say)
         shell.run(
@@ -43,7 +45,9 @@ def demo(root: Path, directory: Path, say: Say) -> int:
             "--model-cache",
             str((directory / "models").resolve()),
         )
-        shell.run("piste", "--connection", CONNECTION, "apply", "--wait")
+        if again:
+            shell.run("piste", "--connection", CONNECTION, "collect")
+        shell.run("piste", "--connection", CONNECTION, "apply", "--wait", *(_each("--retry", clone) if again else ()))
         shell.run("piste", "--connection", CONNECTION, "collect")
         shell.run("piste", "--connection", CONNECTION, "status")
         _commit(clone, say)
@@ -63,7 +67,7 @@ def _clone(root: Path, clone: Path, say: Say) -> Path:
             raise PisteError(
                 f"{root} can't be cloned.", "The demo works on a git repository; run it in a clone of piste."
             )
-    elif git(clone, "pull", "--quiet", "--rebase", "-X", "theirs") is None:
+    elif git(clone, *AUTHOR, "pull", "--quiet", "--rebase", "-X", "theirs") is None:
         git(clone, "rebase", "--abort")
         say(f"{_shortest(clone)} could not be brought up to date; going on with what it has")
     if git(root, "status", "--porcelain"):
@@ -116,14 +120,20 @@ class _Shell:
             )
 
 
+def _each(option: str, clone: Path) -> list[str]:
+    """The option for every experiment: what an interrupted demo left failed is tried again."""
+    names = sorted(path.parent.name for path in clone.glob("experiments/*/experiment.yaml"))
+    return [word for name in names for word in (option, name)]
+
+
 def _commit(clone: Path, say: Say) -> None:
     """What the report workflow does: commit the generated files, if there is something to commit."""
     git(clone, "add", "experiments")
     if not git(clone, "status", "--porcelain", "--", "experiments"):
         say("\nnothing to commit")
         return
-    author = ("-c", "user.name=piste", "-c", "user.email=piste@localhost")
-    git(clone, *author, "commit", "--quiet", "-m", "report: " + _headline(clone))
+    if git(clone, *AUTHOR, "commit", "--quiet", "-m", "report: " + _headline(clone)) is None:
+        raise PisteError("git refused to commit the reports.", f"See `git -C {clone} status`.")
     say("\n$ git log --oneline -1")
     say(git(clone, "log", "--oneline", "-1") or "")
 

@@ -18,7 +18,9 @@ def has_ended(run: Run) -> bool:
     """Its job ended, or Snowflake no longer knows the job, and the ledger doesn't say how it ended."""
     if run.collected or run.job is None:
         return False
-    return run.job_status in ENDED_JOBS or not run.job_status
+    if run.job_status:
+        return run.job_status in ENDED_JOBS
+    return run.results is not None or run.forgotten
 
 
 def is_over(run: Run) -> bool:
@@ -75,16 +77,17 @@ def _failure(run: Run, training: Status | None, evaluation: Status | None) -> di
     return {"phase": phase, "kind": kind, "type": "", "message": message, "hint": hint}
 
 
+_AGAIN = "It is tried again as often as compute.retries allows; --retry tries it once more."
 _WHY = {
-    "CANCELLED": ("cancelled", "The job was cancelled.", "Run it again with --retry."),
+    "CANCELLED": ("cancelled", "The job was cancelled.", "Run it again with `piste apply --retry`."),
     "FAILED": (
         "killed",
         "The job ended without results: it was killed, perhaps for memory.",
         "Look at its last lines with `piste logs`; a smaller batch or a larger pool may help.",
     ),
-    "DONE": ("platform", "The job ended well but left no results.", "Run it again with --retry."),
-    "INTERNAL_ERROR": ("platform", "Snowflake ended the job with an internal error.", "Run it again with --retry."),
-    "": ("platform", "Snowflake no longer knows the job and its stage holds no results.", "Run it again with --retry."),
+    "DONE": ("platform", "The job ended well but left no results.", _AGAIN),
+    "INTERNAL_ERROR": ("platform", "Snowflake ended the job with an internal error.", _AGAIN),
+    "": ("platform", "Snowflake no longer knows the job and its stage holds no results.", _AGAIN),
 }
 
 

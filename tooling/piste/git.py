@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import subprocess
 from pathlib import Path
@@ -39,7 +38,7 @@ def remote_url(root: Path) -> str | None:
 
 def _actor(root: Path) -> str:
     actor = os.environ.get("GITHUB_ACTOR")
-    return f"@{actor}" if actor else git(root, "config", "user.name") or getpass.getuser()
+    return f"@{actor}" if actor else git(root, "config", "user.name") or os.environ.get("USER") or "somebody"
 
 
 def _branch(root: Path) -> str | None:

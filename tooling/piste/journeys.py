@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,10 @@ from piste.change_rules import defaults
 from piste.environment import Environment, Runtime, Settings
 from piste.errors import InvalidInput, PisteError, PolicyRefused, Problem
 from piste.experiment import Experiment, Variant
-from piste.payload import payload
-from piste.plan import Action, Plan, plan
+from piste.payload import Payload, payload
+from piste.plan import Action, Plan, orphans, plan
 from piste.repository import Repository
-from piste.run import Run
+from piste.run import Run, Status
 from piste.variants import all_variants
 
 if TYPE_CHECKING:
@@ -64,15 +64,15 @@ def validate(root: Path) -> Repository:
     return repository.read(root)
 
 
-def read(root: Path) -> Desired:
-    """What git asks for.
+def read(root: Path, tolerant: bool = False) -> Desired:
+    """What git asks for. `tolerant` passes over experiments with errors: to look at runs, or to end one.
 
     Raises:
         InvalidInput: any file of any experiment has an error.
     """
     found = validate(root)
     errors = [problem for problem in found.problems if problem.severity == "error"]
-    if errors:
+    if errors and not tolerant:
         raise InvalidInput(errors)
     return Desired(root, found.settings, found.experiments, all_variants(found.experiments), found.reports)
 
@@ -85,11 +85,17 @@ def plan_offline(desired: Desired, names: Collection[str] = ()) -> tuple[Plan, t
     from piste.report.model import offline_runs
 
     runs, problems = offline_runs(desired.reports)
-    return plan(desired.only(names), runs), problems
+    return _plan(desired, runs, names), problems
 
 
 def plan_live(desired: Desired, account: Account, names: Collection[str] = (), retry: Collection[str] = ()) -> Plan:
-    return plan(desired.only(names), observed.runs(account.observe()), retry)
+    desired.only(retry)
+    return _plan(desired, observed.runs(account.observe()), names, retry)
+
+
+def _plan(desired: Desired, runs: Sequence[Run], names: Collection[str], retry: Collection[str] = ()) -> Plan:
+    """For the named experiments; an orphan is what no experiment at all asks for."""
+    return replace(plan(desired.only(names), runs, retry), orphans=orphans(desired.variants, runs))
 
 
 def apply(desired: Desired, account: Account, due: Plan, tried: bool = False) -> Iterator[Submission]:
@@ -105,7 +111,7 @@ def apply(desired: Desired, account: Account, due: Plan, tried: bool = False) ->
     account.prepare()
     origin = {**git.provenance(desired.root), **({"tried": True} if tried else {})}
     for job in jobs:
-        yield _submit(desired, account, job, origin)
+        yield _submit(account, job, origin)
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ class _Job:
     """An action with where and on what it is to run; `credits` is what it may cost at most, None without a price."""
 
     action: Action
+    payload: Payload
     pool: Pool
     runtime: Runtime
     nodes: int
@@ -130,7 +137,14 @@ def _job(desired: Desired, account: Account, action: Action) -> _Job:
     nodes = train.get("nodes", 1)
     at_most = _at_most(compute, nodes, desired.settings.credits.get(pool.family))
     _refuse_if_too_dear(action, compute, at_most)
-    return _Job(action, pool, _runtime(desired.settings, train.get("runtime", "")), nodes, at_most)
+    runtime = _runtime(desired.settings, train.get("runtime", ""))
+    made = payload(
+        action,
+        resources.payload_files(),
+        repository.declared_files(desired.root, desired.experiment(action.variant.experiment)),
+        (desired.root / runtime.lock).read_bytes(),
+    )
+    return _Job(action, made, pool, runtime, nodes, at_most)
 
 
 def _at_most(compute: Mapping[str, Any], nodes: int, rate: float | None) -> float | None:
@@ -146,14 +160,8 @@ def _refuse_if_too_dear(action: Action, compute: Mapping[str, Any], at_most: flo
         )
 
 
-def _submit(desired: Desired, account: Account, job: _Job, origin: Mapping[str, Any]) -> Submission:
-    action, variant = job.action, job.action.variant
-    made = payload(
-        action,
-        resources.payload_files(),
-        repository.declared_files(desired.root, desired.experiment(variant.experiment)),
-        (desired.root / job.runtime.lock).read_bytes(),
-    )
+def _submit(account: Account, job: _Job, origin: Mapping[str, Any]) -> Submission:
+    action, variant, made = job.action, job.action.variant, job.payload
     named = {"experiment": variant.experiment, "variant": variant.name}
     digests = vars(variant.digests)
     taken_by = account.claim(made.claim, {**digests, **named, "actor": origin["actor"], "commit": origin["commit"]})
@@ -226,59 +234,67 @@ def follow(
     claims: Sequence[str],
     pause: Callable[[float], None] = time.sleep,
     seconds: float = 3.0,
+    patience: int = 100,
 ) -> Iterator[tuple[Run, ...]]:
-    """The runs of these claims again and again, until all have ended."""
+    """The runs of these claims again and again, until all have ended.
+
+    A claim that is not to be seen (its stage belongs to a role that this one can't look into) is given up after
+    `patience` looks.
+    """
     wanted = set(claims)
-    while True:
+    for look in itertools.count():
         found = tuple(run for run in observed.runs(account.observe()) if run.name in wanted)
         yield found
-        if len(found) == len(wanted) and all(ending.is_over(run) for run in found):
+        if all(ending.is_over(run) for run in found) and (len(found) == len(wanted) or look >= patience):
             return
         pause(seconds)
 
 
+def live(account: Account) -> tuple[Run, ...]:
+    """Runs to which something will still happen."""
+    return tuple(run for run in observed.runs(account.observe()) if not ending.is_over(run))
+
+
+def ended_well(run: Run) -> bool:
+    return run.evaluation is Status.DONE and (run.training is Status.DONE or "train" not in run.steps)
+
+
+def status(desired: Desired, account: Account, names: Collection[str]) -> tuple[Run, ...]:
+    """The latest run of each identity, by name."""
+    latest: dict[tuple[str, str, str], Run] = {}
+    for run in _named(desired, account, names):
+        latest[run.title, run.digests.training, run.digests.suite] = run
+    return tuple(sorted(latest.values(), key=lambda run: (run.title, run.claimed_at)))
+
+
 def cancel(desired: Desired, account: Account, name: str) -> tuple[Run, ...]:
     """Cancel the live runs of an experiment (or experiment/variant); their end is recorded by `collect`."""
-    wanted = {variant.digests.training for variant in desired.only([name])}
-    live = tuple(run for run in observed.runs(account.observe()) if run.live and run.digests.training in wanted)
-    for run in live:
-        if run.job is not None:
-            account.cancel(run.job)
-    return live
+    going = [run for run in _named(desired, account, [name]) if run.job is not None and not ending.is_over(run)]
+    for run in going:
+        account.cancel(str(run.job))
+    return tuple(going)
 
 
 def logs(desired: Desired, account: Account, name: str) -> str:
     """The log of an experiment's latest run: from the job, or from its stage once Snowflake has dropped the job."""
-    wanted = {variant.digests.training for variant in desired.only([name])}
-    found = [run for run in observed.runs(account.observe()) if run.digests.training in wanted]
+    found = _named(desired, account, [name])
     if not found:
         raise PisteError(f"{name} has not been run.", f"`piste run {name}` runs it.")
-    latest = max(found, key=lambda run: (run.claimed_at, run.name))
+    latest = found[-1]
     text = account.logs(latest.job) if latest.job else ""
     kept = (account.read(latest.name, f"logs/{part}.log") or b"" for part in ("train", "generate"))
     return text or b"\n".join(kept).decode(errors="replace")
 
 
-def age(since: str, now: str) -> float:
-    """Seconds between two ISO 8601 times."""
-    return (datetime.fromisoformat(now) - datetime.fromisoformat(since)).total_seconds()
-
-
-def live(account: Account) -> tuple[Run, ...]:
-    return tuple(run for run in observed.runs(account.observe()) if run.live)
-
-
-def ended_well(run: Run) -> bool:
-    """A job that is over but not yet collected is judged by what it said last."""
-    return run.failure is None and run.job_status in ("DONE", "") and not run.live
-
-
-def status(desired: Desired, account: Account, names: Collection[str]) -> tuple[Run, ...]:
-    """The latest run of each variant and of each name that git no longer knows, by name."""
-    wanted = {variant.digests.training for variant in desired.only(names)}
-    found = observed.runs(account.observe())
-    latest: dict[tuple[str, str, str], Run] = {}
-    for run in sorted(found, key=lambda run: (run.claimed_at, run.name)):
-        if not names or run.digests.training in wanted:
-            latest[run.title, run.digests.training, run.digests.suite] = run
-    return tuple(sorted(latest.values(), key=lambda run: (run.title, run.claimed_at)))
+def _named(desired: Desired, account: Account, names: Collection[str]) -> list[Run]:
+    """Runs by the name they were submitted under or by what git asks for under that name now, the latest last."""
+    runs = sorted(observed.runs(account.observe()), key=lambda run: (run.claimed_at, run.name))
+    if not names:
+        return runs
+    wanted = {
+        variant.digests.training for variant in desired.variants if {variant.experiment, variant.title} & {*names}
+    }
+    found = [run for run in runs if run.digests.training in wanted or {run.experiment, run.title} & {*names}]
+    if not found:
+        desired.only(names)
+    return found

@@ -21,6 +21,10 @@ CLAIM = re.compile(r"RUN_[0-9A-F]{12}(?:_[0-9A-F]{12})?_\d+")
 GRACE = timedelta(minutes=15)
 """How long a claim may have neither a job nor a word of its submitter before it counts as lost."""
 
+SILENCE = timedelta(days=1)
+"""How long a run whose job is not listed may have been silent before it counts as forgotten by Snowflake. A list may be
+empty for other reasons (another role, a lag), and a run that works says so every few seconds."""
+
 ENDED_JOBS = {"DONE", "FAILED", "CANCELLED", "INTERNAL_ERROR", "DELETED"}
 
 
@@ -62,7 +66,8 @@ def runs(observation: Observation) -> tuple[Run, ...]:
     """All runs, by name."""
     events: dict[str, dict[str, Event]] = defaultdict(dict)
     for event in observation.events:
-        events[event.run][event_key(event)] = event
+        if CLAIM.fullmatch(event.run):
+            events[event.run][event_key(event)] = event
     stages = {stage.name: stage for stage in observation.stages if CLAIM.fullmatch(stage.name)}
     jobs = _by_claim(observation.jobs)
     names = sorted(events.keys() | stages.keys())
@@ -91,10 +96,9 @@ def _run(name: str, events: Mapping[str, Event], stage: Stage | None, job: Job |
         return None
     claimed_at = events["claimed"].at if "claimed" in events else stage.created if stage else ""
     training, evaluation = _statuses(claim["steps"], events, job, _age(claimed_at, now))
-    ended = events["ended"].body if "ended" in events else {}
-    finished = events["finished"].body if "finished" in events else None
-    results = ended.get("results") or finished
-    failure = ended.get("failure") or (results or {}).get("failure")
+    ended = _body(events, "ended")
+    results = ended.get("results") or _body(events, "finished") or None
+    failure = (results or ended).get("failure")
     return Run(
         name=name,
         experiment=claim["experiment"],
@@ -109,6 +113,7 @@ def _run(name: str, events: Mapping[str, Event], stage: Stage | None, job: Job |
         job=_body(events, "started").get("job") or _body(events, "submitted").get("job") or (job.name if job else None),
         job_status=job.status if job else "",
         collected="ended" in events,
+        forgotten=job is None and _age(max(event.at for event in events.values()), now) > SILENCE if events else False,
         progress=_progress(events.get("heartbeat")),
         results=results,
         failure=Failure(**_known(failure, Failure)) if failure else None,
@@ -123,17 +128,23 @@ def _statuses(
     steps: Sequence[str], events: Mapping[str, Event], job: Job | None, age: timedelta
 ) -> tuple[Status | None, Status | None]:
     """Of training (None if the run has none) and of evaluation."""
-    said = _body(events, "ended") or _said_by(_body(events, "finished"))
-    if said:
-        return _maybe(said.get("training")), _maybe(said.get("evaluation"))
+    ended, finished = _body(events, "ended"), _body(events, "finished")
+    if finished and not ended.get("results"):
+        return _said_by(finished, steps)
+    if ended:
+        return _maybe(ended.get("training")), _maybe(ended.get("evaluation"))
     status = _of_job(events, job, age)
     if "train" not in steps:
         return None, status
     return (Status.DONE, status) if "trained" in events else (status, Status.PENDING if status.live else status)
 
 
-def _said_by(results: Mapping[str, Any]) -> dict[str, str | None]:
-    return {part: (results.get(part) or {}).get("status") for part in ("training", "evaluation")} if results else {}
+def _said_by(results: Mapping[str, Any], steps: Sequence[str]) -> tuple[Status | None, Status | None]:
+    """By the job's own word; a part that it was to do and does not speak of has failed."""
+    training, evaluation = (
+        Status((results.get(part) or {}).get("status") or Status.FAILED) for part in ("training", "evaluation")
+    )
+    return training if "train" in steps else None, evaluation
 
 
 def _of_job(events: Mapping[str, Event], job: Job | None, age: timedelta) -> Status:

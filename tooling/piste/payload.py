@@ -98,12 +98,11 @@ def _instructions(action: Action, claim: str, heartbeat_seconds: int) -> dict[st
         "gpus": train.get("gpus", 1),
         "nodes": train.get("nodes", 1),
         "user_code": (spec["recipe"] or {}).get("code"),
-        "files": sorted(spec["files"]),
+        "files": sorted(spec["files"]) if "train" in action.steps else [],
         "inputs": train.get("inputs", {}),
         "adapter_or_model": {"run": source} if "generate" in action.steps and variant.trains and source else None,
         "predictions": {"run": source} if "generate" not in action.steps else None,
         "suite": spec["suite"],
-        "suite_name": spec["experiment"]["evaluate"]["suite"],
         "tracking": {"experiment": _tracking_name(variant), "run": claim, "parameters": _parameters(variant)},
         "heartbeat_seconds": heartbeat_seconds,
     }

@@ -137,7 +137,8 @@ def _after_earlier(action: Action, earlier: Sequence[Action]) -> Action:
         return action
     for other in earlier:
         if other.submits and _same_work(action, other):
-            return Action(action.variant, Verb.WAIT, f"the same {action.verb} as {other.variant.title} in this plan")
+            what = "trains" if action.verb is Verb.TRAIN else "is evaluated"
+            return Action(action.variant, Verb.WAIT, f"{what} as {other.variant.title}, whose result serves both")
     return action
 
 
@@ -211,7 +212,7 @@ def _in_progress(run: Run, what: str) -> str:
 
 
 def _ended_badly(variant: Variant, run: Run, status: Status | None) -> str:
-    why = f" ({run.failure.kind}: {run.failure.message or run.failure.type})" if run.failure else ""
+    why = f" ({': '.join(filter(None, (run.failure.kind, run.failure.type)))})" if run.failure else ""
     return f"{status}{why}; change it, or piste apply --retry {variant.title}"
 
 

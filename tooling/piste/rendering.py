@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from piste.plan import Action, Plan, Verb, shown
@@ -13,7 +12,7 @@ from piste.run import Run, Status
 HEADLINE = {
     Verb.TRAIN: "to train",
     Verb.EVALUATE: "to evaluate",
-    Verb.WAIT: "in progress",
+    Verb.WAIT: "to wait for",
     Verb.BLOCKED: "blocked",
     Verb.KEEP: "kept",
 }
@@ -101,7 +100,9 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """No table, link, mention or HTML may come out of a name or a value."""
+    escaped = "".join(f"\\{mark}" if mark in "\\|[]*_`" else mark for mark in text)
+    return escaped.replace("<", "&lt;").replace("@", "@\u200b").replace("\n", " ")
 
 
 def status_of(run: Run) -> str:
@@ -184,7 +185,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def clock(moment: str) -> str:
-    return datetime.fromisoformat(moment).strftime("%H:%M:%S")

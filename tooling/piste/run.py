@@ -56,9 +56,10 @@ class Run:
     """One ML Job that trains and evaluates a variant, or only evaluates one that is trained.
 
     `name` is the claim: the stage the run lives in. `steps` is what the job does: ("train", "generate", "score") or a
-    tail of it. `job_status` is Snowflake's word, empty once the job is forgotten; `collected` says that the end is
-    in the ledger. `training` and `evaluation` are None where the run has no such part. `results` is the run's
-    results.json (schema: results/v1). `comparisons` is keyed by the other run's name. Times are ISO 8601, UTC.
+    tail of it. `training` and `evaluation` are None where the run has no such part. `job_status` is Snowflake's word,
+    empty where no job is listed; `forgotten` says that, besides, nothing was heard of the run for a day; `collected`
+    says that its end is in the ledger. `results` is the run's results.json (schema: results/v1). `comparisons` is keyed
+    by the other run's name. Times are ISO 8601, UTC.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Run:
     job: str | None = None
     job_status: str = ""
     collected: bool = False
+    forgotten: bool = False
     progress: Progress | None = None
     results: Mapping[str, Any] | None = None
     failure: Failure | None = None

@@ -39,7 +39,7 @@ TABLES = (
 """The environment's own objects. `BODY:other` keeps one comparison per other run; it is NULL in all other events."""
 
 OBSERVE = (
-    "SELECT RUN, AT, EVENT, BODY FROM LEDGER_LATEST",
+    "SELECT RUN, AT, EVENT, BODY, CURRENT_TIMESTAMP() AS NOW FROM LEDGER_LATEST",
     r"SHOW STAGES LIKE 'RUN\\_%' IN SCHEMA {schema}",
     r"SHOW JOB SERVICES LIKE 'RUN\\_%' IN SCHEMA {schema}",
 )
@@ -110,8 +110,9 @@ class Account:
     def observe(self) -> Observation:
         """All that is known of all runs: three statements, however many there are."""
         ledger, stages, services = OBSERVE
+        rows = self._unless_missing(ledger)
         return Observation(
-            events=[_event(row) for row in self._unless_missing(ledger)],
+            events=[_event(row) for row in rows],
             stages=[
                 Stage(row["name"], row["comment"] or "", _iso(row["created_on"]))
                 for row in self._unless_missing(stages.format(schema=self._schema))
@@ -121,7 +122,7 @@ class Account:
                 for row in self._unless_missing(services.format(schema=self._schema))
                 if CLAIM.match(row["name"])
             ],
-            at=datetime.now(UTC).isoformat(),
+            at=_iso(rows[0]["NOW"] if rows else datetime.now(UTC)),
         )
 
     def claim(self, name: str, comment: Mapping[str, Any]) -> str | None:
@@ -190,7 +191,10 @@ class Account:
             return ""
 
     def cancel(self, job: str) -> None:
-        jobs.get_job(f"{self._schema}.{job}", session=self._session).cancel()
+        try:
+            jobs.get_job(f"{self._schema}.{job}", session=self._session).cancel()
+        except (RuntimeError, ValueError) as error:
+            raise SnowflakeRefused(f"The job {job} could not be cancelled.\n  {_sentence(error)}") from error
 
     def sample_scores(self, run: str, other: str) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
         """By score, the values of two runs by sample: numbers only, no text leaves Snowflake."""
@@ -204,7 +208,7 @@ class Account:
         return found
 
     def ask(self, statement: str) -> list[dict[str, Any]] | None:
-        """The rows of a question that `doctor` puts, as plain data; None if it may not be asked or finds nothing."""
+        """The rows of a question that `doctor` puts, as plain data; None if it was refused."""
         try:
             return [row.as_dict() for row in self._sql(statement)]
         except (SnowparkSQLException, SnowparkClientException, ConnectorError):

@@ -125,10 +125,14 @@ def offline_runs(reports: Mapping[str, bytes]) -> tuple[tuple[Run, ...], tuple[P
     runs, problems = [], []
     for path in sorted(reports):
         try:
-            runs.append(_run(json.loads(reports[path])))
+            runs.append(_run(json.loads(reports[path], parse_constant=_refuse)))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             problems.append(_foreign(path, error))
     return tuple(runs), tuple(problems)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _foreign(path: str, error: Exception) -> Problem:
@@ -141,7 +145,6 @@ def _run(document: Mapping[str, Any]) -> Run:
     if document["schema"] != SCHEMA:
         raise ValueError(document["schema"])
     trained, evaluated = (_status(document[f"{part}_status"]) for part in ("training", "evaluation"))
-    own = document["provenance"]["trained_by"] is None and trained is not None
     return Run(
         name=_string(document["run"]),
         experiment=_string(document["experiment"]),
@@ -150,18 +153,26 @@ def _run(document: Mapping[str, Any]) -> Run:
             *(_digest(document[f"{part}_digest"]) for part in ("training", "generation", "scoring", "suite"))
         ),
         attempt=int(document["run"].rsplit("_", 1)[1]),
-        steps=("train", "generate", "score") if own else ("generate", "score"),
+        steps=tuple(document["provenance"]["steps"]),
         training=trained,
         evaluation=evaluated,
-        spec=_mapping(document["spec"]),
+        spec=_spec(document["spec"]),
         provenance=_mapping(document["provenance"]),
         job=document["provenance"]["job"],
         results=_results(document),
         failure=_failed(document["failure"]),
-        claimed_at=document["provenance"]["claimed_at"] or "",
+        claimed_at=_string(document["provenance"]["claimed_at"] or ""),
         started_at=document["provenance"]["started_at"] or "",
         ended_at=document["provenance"]["ended_at"] or "",
     )
+
+
+def _spec(spec: Any) -> Mapping[str, Any]:
+    for part in ("experiment", "suite", "files"):
+        _mapping(spec[part])
+    if spec["recipe"] is not None:
+        _mapping(spec["recipe"])
+    return _mapping(spec)
 
 
 def _results(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ def provenance(run: Run, trainer: Run | None) -> dict[str, Any]:
         "job": run.job,
         **{key: given.get(key) for key in PLACE},
         "attempt": run.attempt,
+        "steps": list(run.steps),
+        "tried": bool(run.provenance.get("tried")),
         "trained_by": trainer.name if trainer and trainer is not run else None,
         **{key: environment.get(key) for key in FOUND},
         "packages": {name: packages[name] for name in KEY_PACKAGES if name in packages},

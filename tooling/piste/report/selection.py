@@ -16,11 +16,12 @@ class History:
         self._evaluated: dict[tuple[str, str], list[Run]] = defaultdict(list)
         self._trained: dict[str, list[Run]] = defaultdict(list)
         self._named: dict[str, list[Run]] = defaultdict(list)
-        for run in sorted((run for run in runs if ended(run)), key=_rank, reverse=True):
-            self._evaluated[run.digests.training, run.digests.suite].append(run)
-            self._named[run.experiment].append(run)
+        for run in sorted(runs, key=_rank, reverse=True):
             if run.training is Status.DONE:
                 self._trained[run.digests.training].append(run)
+            if ended(run):
+                self._evaluated[run.digests.training, run.digests.suite].append(run)
+                self._named[run.experiment].append(run)
 
     def of(self, variant: Variant) -> Sequence[Run]:
         """Runs of exactly these digests, best first: evaluated before not, then the latest."""

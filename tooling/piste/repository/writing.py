@@ -26,10 +26,12 @@ def write_files(root: Path, files: Mapping[str, bytes]) -> list[str]:
 
 
 def remove_leftovers(root: Path, files: Mapping[str, bytes]) -> list[str]:
-    """Remove what an earlier rendering left beside the report.json among `files`, such as the plot of a loss that the
-    latest run has none of; the paths that were removed."""
+    """Remove plots that an earlier rendering left beside a report.json of `files`; the paths that were removed.
+
+    A run that failed before its first step has no plot of the loss, where the one before it had.
+    """
     reports = [PurePosixPath(path).parent for path in files if PurePosixPath(path).name == "report.json"]
-    beside = [f"{folder}/{file.name}" for folder in reports for file in (root / folder).iterdir() if file.is_file()]
+    beside = [f"{folder}/{file.name}" for folder in reports for file in (root / folder).glob("*.svg")]
     leftovers = sorted(set(beside) - set(files))
     for path in leftovers:
         _writable(root, path).unlink()
