@@ -101,6 +101,18 @@ def test_without_a_connection_it_says_what_to_do(world: World) -> None:
     assert "connections.toml" in done.err
 
 
+def test_the_repository_is_found_from_a_folder_below(world: World) -> None:
+    below = world.root / "experiments/notes-lora"
+    command = [sys.executable, "-m", "piste", "validate"]
+    done = subprocess.run(command, cwd=below, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1 experiment, 0 problems\n")
+
+
+def test_validate_knows_its_environments(world: World) -> None:
+    done = world.piste("--environment", "prod", "validate")
+    assert (done.code, done.err.splitlines()[0]) == (1, 'There is no environment "prod".')
+
+
 def test_new_copies_without_the_report(world: World) -> None:
     world.write("experiments/notes-lora/report/report.json", "{}")
     done = world.piste("new", "notes-wide", "--from", "notes-lora")

@@ -43,8 +43,12 @@ ENDS: dict[str, tuple[Run, bytes | None, tuple[str | None, str, str | None]]] = 
         ("done", "failed", "killed"),
     ),
     "platform": (going(job_status="INTERNAL_ERROR"), None, ("failed", "failed", "platform")),
-    "forgotten, results on the stage": (going(job_status=""), results("done", "done"), ("done", "done", None)),
-    "forgotten, nothing on the stage": (going(job_status=""), None, ("lost", "lost", "platform")),
+    "forgotten, results on the stage": (
+        going(job_status="", forgotten=True),
+        results("done", "done"),
+        ("done", "done", None),
+    ),
+    "forgotten, nothing on the stage": (going(job_status="", forgotten=True), None, ("lost", "lost", "platform")),
     "results cut off": (going(job_status="FAILED"), b'{"training": ', ("failed", "failed", "killed")),
     "a baseline": (
         run(BASE, evaluation=Status.RUNNING, collected=False),
@@ -70,6 +74,9 @@ def test_only_jobs_that_ended_and_are_not_recorded_end() -> None:
     assert ending.has_ended(going(job_status="DONE"))
     assert not ending.has_ended(replace(going(job_status="DONE"), collected=True))
     assert not ending.has_ended(going(job=None, job_status=""))
+    assert not ending.has_ended(going(job_status=""))
+    assert ending.has_ended(going(job_status="", forgotten=True))
+    assert ending.has_ended(going(job_status="", results={"training": {"status": "done"}}))
 
 
 def test_comparisons_are_due_once_and_only_under_one_suite() -> None:

@@ -57,6 +57,16 @@ STATUSES: dict[str, tuple[list[Event], list[Job], tuple[str, str]]] = {
     "job killed, not collected": ([CLAIMED, SUBMITTED], [job("FAILED")], ("running", "pending")),
     "job forgotten, not collected": ([CLAIMED, SUBMITTED], [], ("running", "pending")),
     "job never recorded": ([CLAIMED], [job("RUNNING")], ("running", "pending")),
+    "failed before it could evaluate": (
+        [CLAIMED, SUBMITTED, event("finished", {"training": None})],
+        [],
+        ("failed", "failed"),
+    ),
+    "called lost, and finished all the same": (
+        [CLAIMED, SUBMITTED, FINISHED, event("ended", {"training": "lost", "evaluation": "lost", "results": None})],
+        [],
+        ("done", "done"),
+    ),
     "collected": (
         [CLAIMED, SUBMITTED, event("ended", {"training": "done", "evaluation": "failed"})],
         [],
@@ -108,3 +118,14 @@ def test_heartbeat() -> None:
     progress = one(CLAIMED, event("heartbeat", body)).progress
     assert progress is not None
     assert (progress.step, progress.steps, progress.loss) == (3, 20, 1.25)
+
+
+def test_a_job_that_is_not_listed_is_forgotten_only_after_a_day_of_silence() -> None:
+    """An empty list has other reasons too: a lag, another role. Taking it for the end would train twice."""
+    assert not one(CLAIMED, SUBMITTED, now="2026-11-23T11:00:00.000+00:00").forgotten
+    assert one(CLAIMED, SUBMITTED, now="2026-11-23T12:00:00.000+00:00").forgotten
+    assert not one(CLAIMED, SUBMITTED, jobs=(job("RUNNING"),), now="2026-11-30T12:00:00.000+00:00").forgotten
+
+
+def test_rows_that_are_not_of_a_claim_are_passed_over() -> None:
+    assert runs(Observation([Event("manual", NOW, "claimed", {})], (), (), NOW)) == ()

@@ -33,6 +33,7 @@ def test_an_evaluation_carries_no_recipe_and_names_its_checkpoint() -> None:
     made = payload(action, PAYLOAD, {}, b"")
     told = json.loads(made.files["run.json"])
     assert "recipe.resolved.yaml" not in made.files
+    assert told["files"] == []
     assert (told["adapter_or_model"], told["predictions"]) == ({"run": trained.name}, None)
     assert (
         claim_name(action) == f"RUN_{LORA.digests.training[:12].upper()}_{action.variant.digests.suite[:12].upper()}_1"

@@ -60,6 +60,18 @@ def test_changed_recipe_says_old_and_new() -> None:
     assert [orphan.name for orphan in made.orphans] == [run(LORA).name]
 
 
+def test_a_changed_rule_is_one_change_and_true_is_not_one() -> None:
+    before = run(variant(**{"recipe.data.num_proc": 4}))
+    (action,) = plan([variant(**{"recipe.data.num_proc": 4, "recipe.data.pack_samples": True})], [before]).actions
+    assert [(change.path, change.old, change.new) for change in action.changes] == [
+        ("recipe.data.pack_samples", None, True)
+    ]
+    (action,) = plan(
+        [variant(**{"recipe.micro_batch_size": True})], [run(variant(**{"recipe.micro_batch_size": 1}))]
+    ).actions
+    assert action.reason == "recipe.micro_batch_size 1 → True"
+
+
 def test_a_new_score_scores_the_predictions_there_are() -> None:
     made = plan([variant(**{"suite.scores.1": {"name": "rouge_l"}})], [run(LORA)])
     assert one(made) == ("evaluate", SCORE, "suite.scores[1].name – → rouge_l")

@@ -194,8 +194,8 @@ def test_every_keyword_of_the_schemas_is_explained() -> None:
 
 
 def test_suggestions_for_recipe_keys() -> None:
-    text = b"type: sft\nmodel: {name_or_path: x}\ndata: {sources: [x]}\noptimzer: {}\nzzz: 1\n"
-    found = list(recipe.check(parse(text, "recipe.yaml", recipe=True), (), {}))
+    text = b"type: sft\nmodel: {name_or_path: ./inputs/x}\ndata: {sources: [x]}\noptimzer: {}\nzzz: 1\n"
+    found = list(recipe.check(parse(text, "recipe.yaml", recipe=True), (), {"x": "@M"}))
     assert [(problem.line, problem.path, problem.hint.split("?")[0]) for problem in found] == [
         (4, "optimzer", "Did you mean optimizer"),
         (5, "zzz", "Its documentation lists the keys there are."),

@@ -38,12 +38,14 @@ names = click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="piste")
 @click.option(
-    "--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=".", help="The repository."
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The repository; default: here, or the nearest folder above with experiments/.",
 )
 @click.option("--environment", metavar="NAME", help="One of [tool.piste.environments]; default: the settings'.")
 @click.option("--connection", metavar="NAME", help="One of Snowflake's connections.toml; default: the environment's.")
 @click.pass_context
-def main(context: click.Context, root: Path, environment: str | None, connection: str | None) -> None:
+def main(context: click.Context, root: Path | None, environment: str | None, connection: str | None) -> None:
     """Fine-tune language models inside Snowflake from experiments in git.
 
     \b
@@ -59,7 +61,12 @@ def main(context: click.Context, root: Path, environment: str | None, connection
       4    a policy refuses
       130  interrupted
     """
-    context.obj = Place(root, environment, connection)
+    context.obj = Place(root or _nearest(Path()), environment, connection)
+
+
+def _nearest(here: Path) -> Path:
+    above = (folder for folder in (here, *here.resolve().parents) if (folder / "experiments").is_dir())
+    return next(above, here)
 
 
 def command(function: Callable[..., int | None]) -> Callable[..., None]:

@@ -89,8 +89,13 @@ def _sentence(error: Exception) -> str:
 
 def _hint(error: Exception) -> str:
     text = str(error)
-    if "Invalid connection_name" in text or "connections.toml" in text:
-        return "Name a connection of connections.toml with --connection, or in [tool.piste.environments]."
+    if "known ones are []" in text:
+        return (
+            "Snowflake's connections.toml names none (it is looked for in $SNOWFLAKE_HOME, then ~/.snowflake).\n"
+            "Without an account: `piste plan --offline` and `piste demo`."
+        )
+    if "Invalid connection_name" in text:
+        return "Name one of them with --connection, or in [tool.piste.environments] of pyproject.toml."
     return "Run `piste doctor`: it says which objects and privileges are missing."
 
 
