@@ -181,6 +181,24 @@ def test_recipe_keys_are_those_of_the_installed_arctic_training() -> None:
     assert field_names(dpo.read_text(), "DPOTrainerConfig") == recipe.DPO_KEYS
 
 
+def test_keys_of_a_recipe_s_sections_are_those_of_the_installed_arctic_training() -> None:
+    source = Path(change_rules.__file__).parents[2] / ".venv"
+    folder = next(source.glob("lib/python3*/site-packages/arctic_training"), None)
+    if folder is None:
+        pytest.skip("arctic-training is not installed here")
+
+    def keys(file: str, name: str) -> set[str]:
+        return field_names((folder / file).read_text(), name)
+
+    scheduler = keys("config/scheduler.py", "SchedulerConfig") | keys("scheduler/hf_factory.py", "HFSchedulerConfig")
+    assert keys("config/model.py", "ModelConfig") == recipe.SECTIONS["model"]
+    assert keys("config/optimizer.py", "OptimizerConfig") | {"lr"} == recipe.SECTIONS["optimizer"]
+    assert scheduler - {"learning_rate"} == recipe.SECTIONS["scheduler"], "which it refuses"
+    assert keys("config/data.py", "DataConfig") == recipe.SECTIONS["data"]
+    for kind, name in (("sft", "SFTDataConfig"), ("causal", "CausalDataConfig"), ("dpo", "DPODataConfig")):
+        assert keys(f"data/{kind}_factory.py", name) == recipe.DATA_KEYS[kind]
+
+
 def field_names(source: str, name: str) -> set[str]:
     (found,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
     return {

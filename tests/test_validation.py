@@ -166,6 +166,38 @@ def test_values_that_are_fine(path: tuple[str, ...], value: Any) -> None:
     assert problems(changed(EXPERIMENT, path, value)) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "own", "value", "fine"),
+    [
+        ("optimizer.learning_rate", 0.001, 1, True), ("optimizer.learning_rate", 0.001, "fast", False),
+        ("optimizer.learning_rate", 0.001, True, False), ("train_iters", 1000, "1.5k", True),
+        ("train_iters", "1.5k", 1000, True), ("deepspeed.zero", 1, "auto", True), ("model.dtype", "bf16", "fp32", True),
+        ("model.init", True, "gaussian", True), ("model.targets", "all-linear", ["q"], True),
+    ],
+)  # fmt: skip
+def test_types_of_values_in_a_matrix(path: str, own: Any, value: Any, fine: bool) -> None:
+    experiment = changed(EXPERIMENT, ("train", "matrix"), {path: [value]})
+    document: Any = {key: part for key, part in RECIPE.items() if key != "code"}
+    head, _, last = path.partition(".")
+    document |= {head: {**document.get(head, {}), last: own}} if last else {head: own}
+    found = [place for file, place in problems(experiment, document) if file == "experiment.yaml"]
+    assert found == ([] if fine else [f"train.matrix.{path}[0]"])
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "severity"),
+    [
+        ("./inputs/base-model", ["base-model", "other"], []), ("inputs/small", ["small"], []), ("project", [], []),
+        ("./inputs/small/deep", ["small"], []), ("org/small", ["base-model"], ["warning"]), ("small", [], ["warning"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("adapter", [False, True])
+def test_where_a_model_comes_from(model: str, inputs: list[str], severity: list[str], adapter: bool) -> None:
+    document = {**RECIPE, "model": {"name_or_path": model, **({"peft_config": {"r": 8}} if adapter else {})}}
+    found = recipe.check(parsed(document), ("train.py", "project/config.json"), dict.fromkeys(inputs, "@M"))
+    assert [problem.severity for problem in found] == (["error"] if adapter and not inputs else severity)
+
+
 def test_at_most_256_variants() -> None:
     for count, said in ((256, []), (257, [("experiment.yaml", "train.matrix")])):
         train = EXPERIMENT["train"] | {"seeds": [1], "matrix": {"optimizer.learning_rate": list(range(count))}}
@@ -178,7 +210,7 @@ def test_names_that_one_disk_can_not_tell_apart() -> None:
 
 
 def test_every_keyword_of_the_schemas_is_explained() -> None:
-    said = {"type", "properties", "items", "propertyNames", "default", *shape._EXPLAIN}
+    said = {"type", "properties", "items", "propertyNames", "default", "additionalProperties", *shape._EXPLAIN}
     annotations = {"$schema", "title", "description", "examples", "x-change", "x-form"}
 
     def keywords(node: dict[str, Any]) -> Iterator[str]:

@@ -39,6 +39,7 @@ MAX_VALUES: Final = 20_000
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+_GLUED = re.compile(r" *([a-z_]{1,40}):([A-Za-z0-9.]+) *\r?")
 _SYNTAX_HINT = "Look at the indentation, quotes and brackets here and just above."
 _SYNTAX_HINTS = {
     "mapping values are not allowed in this context": "Put text that has a colon in quotes, or mend the indentation.",
@@ -258,6 +259,10 @@ class _Reader:
         else:
             what = ", ".join(part for part in (error.problem, error.context) if part)
             message, hint = f"This is not YAML: {what}.", _SYNTAX_HINTS.get(str(error.problem), _SYNTAX_HINT)
+            first = error.context_mark.line if error.context_mark else mark.line if mark else 0
+            for near in self.text.split("\n")[max(first - 1, 0) : line]:
+                if glued := _GLUED.fullmatch(near):
+                    hint = f"A colon needs a space after it. Write  {glued[1]}: {quoted(glued[2])[1:-1]}"
         raise _RefusedError(Problem(self.file, line, column, "", message, hint)) from None
 
     def _report(self, event: Event, path: Path, message: str, hint: str = "") -> None:

@@ -49,6 +49,13 @@ def size(matrix: Mapping[str, Sequence[Any]], seeds: Sequence[int]) -> int:
     return math.prod(len(values) for values in matrix.values()) * max(1, len(seeds))
 
 
+def value(recipe: Any, path: str) -> Any:
+    """What `exists` found."""
+    for part in path.split("."):
+        recipe = recipe[int(part)] if isinstance(recipe, list) else recipe[part]
+    return recipe
+
+
 def exists(recipe: Any, path: str) -> bool:
     """Whether a dotted path (`data.sources.0.sql`) names a value of the recipe."""
     for part in path.split("."):

@@ -6,6 +6,7 @@ Sources: arctic_training/config/{trainer,data,checkpoint,logger,wandb}.py and wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -34,6 +35,34 @@ SOURCE_KEYS: Final = (
     "split", "sample_ratio", "sample_count", "sample_seed", "process",
 )  # fmt: skip
 """Of piste's own source type snowflake_messages."""
+
+SECTIONS: Final[Mapping[str, frozenset[str]]] = {
+    "model": frozenset(
+        {
+            "type", "name_or_path", "dtype", "save_name", "attn_implementation", "disable_activation_checkpoint",
+            "peft_config", "hf_config_kwargs",
+        }
+    ),
+    "optimizer": frozenset({"type", "weight_decay", "betas", "learning_rate", "lr"}),
+    "scheduler": frozenset({"type", "name", "warmup_ratio", "scheduler_specific_kwargs"}),
+    "data": frozenset(
+        {
+            "type", "sources", "eval_sources", "train_eval_split", "max_length", "num_proc", "dl_num_workers", "seed",
+            "use_data_cache", "cache_processed_data", "cache_dir", "cache_fs_type", "fail_on_missing_cache",
+        }
+    ),
+}  # fmt: skip
+"""Keys of the sections that every trainer has, where they are of the trainer's own type."""
+DATA_KEYS: Final[Mapping[str, frozenset[str]]] = {
+    "sft": frozenset(
+        {
+            "div_length", "mask_inputs", "always_max_length", "pad_to", "filter_samples", "pack_samples", "drop_last",
+            "ignore_empty_think", "repeat_to_pack_max_length", "fuse_positions_prob",
+        }
+    ),
+    "causal": frozenset(),
+    "dpo": frozenset({"max_prompt_length", "dpo_prompt_truncation_mode"}),
+}  # fmt: skip
 
 PLACEMENT: Final[frozenset[Path]] = frozenset(
     {
@@ -86,9 +115,12 @@ def check(recipe: Parsed, files: Sequence[str], inputs: Any) -> Iterator[Problem
     if not isinstance(recipe.data, Mapping):
         return
     yield from _trainer(recipe)
+    yield from _sections(recipe)
     yield from _essentials(recipe)
+    yield from _checkpoint(recipe)
     yield from _code(recipe, files)
     yield from _inputs(recipe, inputs)
+    yield from _model(recipe, files, inputs)
     data = recipe.data.get("data")
     for key in ("sources", "eval_sources"):
         for index, source in enumerate(_items(data.get(key)) if isinstance(data, Mapping) else ()):
@@ -112,6 +144,35 @@ def _trainer(recipe: Parsed) -> Iterator[Problem]:
         if key not in known:
             hint = suggestion(key, sorted(known), quote=False) or "Its documentation lists the keys there are."
             yield recipe.problem((key,), f"{quoted(key)} is not a key of ArcticTraining 0.8.0's recipes.", hint)
+
+
+def _sections(recipe: Parsed) -> Iterator[Problem]:
+    trainer = recipe.data.get("type", "sft")
+    if recipe.data.get("code") or trainer not in TRAINERS:
+        return
+    for name, keys in SECTIONS.items():
+        section = recipe.data.get(name)
+        if not isinstance(section, Mapping) or (section.get("type") and name != "data"):
+            continue
+        if name == "data":
+            kind = section.get("type") or trainer
+            if kind not in TRAINERS:
+                continue
+            keys = keys | DATA_KEYS[kind]
+        for key in section:
+            if key not in keys:
+                hint = sentences(suggestion(key, keys, quote=False), f"Keys here are {listed(sorted(keys), 30)}.")
+                message = f"{quoted(key)} is not a key of {name} in ArcticTraining 0.8.0's recipes."
+                yield recipe.problem((name, key), message, hint)
+
+
+def _checkpoint(recipe: Parsed) -> Iterator[Problem]:
+    checkpoint = recipe.data.get("checkpoint", [])
+    each = checkpoint if isinstance(checkpoint, list) else [checkpoint]
+    if not all(isinstance(one, Mapping) for one in each):
+        message = f"This must be keys and values, or a list of them, not {quoted(checkpoint)}."
+        hint = "Remove it, piste keeps the trained model, or write e.g.  checkpoint: [{type: huggingface, …}]"
+        yield recipe.problem(("checkpoint",), message, hint)
 
 
 def _essentials(recipe: Parsed) -> Iterator[Problem]:
@@ -147,6 +208,27 @@ def _inputs(recipe: Parsed, inputs: Any) -> Iterator[Problem]:
         if len(parts) > 1 and parts[0] == "inputs" and parts[1] not in known:
             hint = sentences(suggestion(parts[1], known), "Add it to train.inputs in experiment.yaml.")
             yield recipe.problem(path, f"{quoted(parts[1])} is not an input of this experiment.", hint)
+
+
+def _model(recipe: Parsed, files: Sequence[str], inputs: Any) -> Iterator[Problem]:
+    """That an adapter's base model is there when it is evaluated, and that the model is one that piste can pin."""
+    section = recipe.data.get("model")
+    name = section.get("name_or_path") if isinstance(section, Mapping) else None
+    if not isinstance(section, Mapping) or not isinstance(name, str) or not name:
+        return
+    path, known = PurePosixPath(name), list(inputs) if isinstance(inputs, Mapping) else []
+    ours = len(path.parts) > 1 and path.parts[0] == "inputs"
+    if ours and path.parts[1] not in known:
+        return
+    if section.get("peft_config") and "base-model" not in known and not (ours and len(known) == 1):
+        message = "An adapter is evaluated on its base model; which input that is can't be told."
+        hint = 'Name it base-model: in experiment.yaml  inputs: {base-model: "@MODELS/…"}\n'
+        hint += "and here  name_or_path: ./inputs/base-model"
+        yield recipe.problem(("model", "name_or_path"), message, hint)
+    elif not ours and not any(file == path.as_posix() or path in PurePosixPath(file).parents for file in files):
+        message = f"{quoted(name)} is fetched from Hugging Face in the job: what it holds may change."
+        hint = "Put the model on a stage, name it in train.inputs, and write  name_or_path: ./inputs/NAME"
+        yield replace(recipe.problem(("model", "name_or_path"), message, hint), severity="warning")
 
 
 def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from piste import recipe
 from piste.documents import Parsed
 from piste.errors import Problem
-from piste.problems import Path, dotted, listed, quoted, sentences, suggestion
+from piste.problems import LONGEST_ECHO, Path, dotted, listed, quoted, sentences, suggestion
 from piste.resources import schema
 from piste.scalars import core
 
@@ -35,7 +36,7 @@ _TYPES: Final = {
 def check(parsed: Parsed, kind: str) -> list[Problem]:
     """Problems of a document whose `kind` is the name of its schema."""
     findings = dict.fromkeys(
-        finding for error in _validator(kind).iter_errors(parsed.data) for finding in _findings(error)
+        finding for error in _validator(kind).iter_errors(parsed.data) for finding in _findings(error, kind)
     )
     return [parsed.problem(path, message, hint) for path, message, hint in findings]
 
@@ -74,13 +75,15 @@ def _pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[Val
         yield ValidationError("does not match")
 
 
-def _findings(error: ValidationError) -> Iterator[Finding]:
+def _findings(error: ValidationError, kind: str) -> Iterator[Finding]:
     path = tuple(error.absolute_path)
     if "propertyNames" in error.absolute_schema_path:
         yield (*path, str(error.instance)), *_key_form(error)
         return
     explain = _EXPLAIN.get(str(error.validator))
-    if explain is None:
+    if error.validator == "additionalProperties":
+        yield from _unknown_keys(path, error, kind)
+    elif explain is None:
         yield path, f"{quoted(error.instance)} is not allowed here.", example(_last(path), _node(error))
     else:
         yield from explain(path, error)
@@ -107,13 +110,41 @@ def _key_form(error: ValidationError) -> tuple[str, str]:
     return f"{quoted(_found(error))} is no name here: {node.get('x-form', '')}.", f"Write e.g.  {node['examples'][0]}"
 
 
-def _unknown_keys(path: Path, error: ValidationError) -> Iterator[Finding]:
+def meant(train: Mapping[str, Any], key: str) -> str | None:
+    """The unknown key of `train` that was probably meant to be `key`."""
+    known = schema("experiment")["properties"]["train"]["properties"]
+    unknown = (other for other in train if other not in known)
+    return next((other for other in unknown if suggestion(other, known) == suggestion(key, [key])), None)
+
+
+def _unknown_keys(path: Path, error: ValidationError, kind: str) -> Iterator[Finding]:
     known = _node(error).get("properties", {})
     for key in _found(error):
         if key not in known:
             of = f" of {dotted(path)}" if path else ""
-            hint = sentences(suggestion(key, known, quote=False), f"Keys here are {listed(known, 20)}.")
-            yield (*path, key), f"{quoted(key)} is not a key{of}.", hint
+            yield (*path, key), f"{quoted(key)} is not a key{of}.", _unknown_key_hint(key, known, kind)
+
+
+def _unknown_key_hint(key: str, known: Mapping[str, Any], kind: str) -> str:
+    word, colon, rest = key.partition(":")
+    if colon and word in known:
+        return f"A colon needs a space after it. Write  {word}: {listed([rest])}"
+    if homes := list(_homes(key, known, kind)):
+        return f"{quoted(key)} belongs {' or '.join(homes)}."
+    return sentences(suggestion(key, known, quote=False), f"Keys here are {listed(known, 20)}.")
+
+
+def _homes(key: str, known: Mapping[str, Any], kind: str) -> Iterator[str]:
+    """Where a key is known that is none of those `known` at its place."""
+    for other in ("experiment", "suite") if kind in ("experiment", "suite") else ():
+        file, properties = "" if other == kind else f" in {other}.yaml", schema(other)["properties"]
+        if key in properties:
+            yield f"in {other}.yaml" if file else "at the top of this file"
+        yield from (f"under {name}{file}" for name, node in properties.items() if key in node.get("properties", ()))
+    if kind == "experiment" and not suggestion(key, known):
+        if key in recipe.KEYS | recipe.DPO_KEYS:
+            yield "in the recipe"
+        yield from (f"under {name} in the recipe" for name in ("model", "optimizer") if key in recipe.SECTIONS[name])
 
 
 def _missing_keys(path: Path, error: ValidationError) -> Iterator[Finding]:
@@ -129,7 +160,20 @@ def _wrong_type(path: Path, error: ValidationError) -> Iterator[Finding]:
     wanted = _wanted(error) if isinstance(_wanted(error), list) else [_wanted(error)]
     *others, last = (_TYPES[name] for name in wanted)
     names = f"{', '.join(others)} or {last}" if others else last
-    yield path, f"This must be {names}, not {_described(_found(error))}.", example(_last(path), _node(error))
+    names = _node(error).get("x-form", names) if wanted == ["string"] else names
+    hint = example(_last(path), _node(error))
+    if path[:2] == ("train", "matrix") and len(path) == 3 and isinstance(_found(error), dict):
+        hint = _with_dots(str(path[2]), _found(error)) or hint
+    yield path, f"This must be {names}, not {_described(_found(error))}.", hint
+
+
+def _with_dots(path: str, value: Any) -> str:
+    """What to write in a matrix instead of keys inside keys."""
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        path = f"{path}.{key}"
+    shown = flow(value) if isinstance(value, list) and value else "[…]"
+    return f"Write the path with dots:  {listed([path])}: {shown if len(shown) <= LONGEST_ECHO else '[…]'}"
 
 
 def _described(value: Any) -> str:
@@ -152,6 +196,10 @@ def _not_the_constant(path: Path, error: ValidationError) -> Iterator[Finding]:
 
 
 def _wrong_form(path: Path, error: ValidationError) -> Iterator[Finding]:
+    if path[:2] == ("train", "inputs") and _found(error).startswith("snow://"):
+        message = "A dataset can't be an input; only what lies on a stage is fetched into ./inputs."
+        yield path, message, "Name it in the recipe as a source's  dataset_uri  or copy its files to a stage."
+        return
     yield path, f"{quoted(_found(error))} must be {_node(error)['x-form']}.", example(_last(path), _node(error))
 
 
@@ -179,7 +227,6 @@ def _size(text: str, unit: str) -> Callable[[Path, ValidationError], Iterator[Fi
 
 
 _EXPLAIN: Final[Mapping[str, Callable[[Path, ValidationError], Iterator[Finding]]]] = {
-    "additionalProperties": _unknown_keys,
     "required": _missing_keys,
     "type": _wrong_type,
     "enum": _not_a_choice,

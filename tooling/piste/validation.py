@@ -24,9 +24,13 @@ def check_experiment(source: Source, known: Known) -> list[Problem]:
     if source.experiment.data is None:
         return list(source.experiment.problems)
     train = section(source.experiment.data, "train")
-    problems = _checked(source.experiment, "experiment", partial(_experiment_rules, source, known))
+    rules = partial(_experiment_rules, source, known)
+    better = ("compute.pool",) if _alias(source.experiment, known.settings) else ()
+    problems = _checked(source.experiment, "experiment", rules, better)
     if source.recipe is not None:
-        problems += [*source.recipe.problems, *recipe.check(source.recipe, source.files, train.get("inputs"))]
+        found = recipe.check(source.recipe, source.files, train.get("inputs"))
+        said = {problem.path for problem in source.recipe.problems}
+        problems += [*source.recipe.problems, *(problem for problem in found if problem.path not in said)]
     return problems
 
 
@@ -34,9 +38,14 @@ def check_suite(suite: Parsed) -> list[Problem]:
     return list(suite.problems) if suite.data is None else _checked(suite, "suite", partial(suites.check, suite))
 
 
-def _checked(parsed: Parsed, kind: str, rules: Callable[[], Iterator[Problem]]) -> list[Problem]:
-    """Reading problems, schema problems, and of the rules' problems those at keys that have none yet."""
-    shapes = shape.check(parsed, kind)
+def _checked(
+    parsed: Parsed, kind: str, rules: Callable[[], Iterator[Problem]], better: Sequence[str] = ()
+) -> list[Problem]:
+    """Reading problems, schema problems, and of the rules' problems those at keys that have none yet.
+
+    `better` are the keys of which the rules know more than the schema.
+    """
+    shapes = [problem for problem in shape.check(parsed, kind) if problem.path not in better]
     seen = {problem.path for problem in (*parsed.problems, *shapes)}
     return [*parsed.problems, *shapes, *(problem for problem in rules() if problem.path not in seen)]
 
@@ -56,7 +65,8 @@ def _experiment_rules(source: Source, known: Known) -> Iterator[Problem]:
 
 def _training(experiment: Parsed, train: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
     if "recipe" not in train:
-        yield from _baseline(experiment, train)
+        if not shape.meant(train, "recipe"):
+            yield from _baseline(experiment, train)
         return
     runtime = train.get("runtime")
     if "runtime" not in train:
@@ -79,6 +89,14 @@ def _baseline(experiment: Parsed, train: Mapping[str, Any]) -> Iterator[Problem]
         yield experiment.problem(("train", "inputs", "base-model"), message, hint)
 
 
+def _alias(experiment: Parsed, settings: Settings) -> str:
+    """The alias of the pool that is named by itself."""
+    pool = section(experiment.data, "compute").get("pool")
+    if not isinstance(pool, str) or pool in settings.pools:
+        return ""
+    return next((alias for alias, name in settings.pools.items() if name.casefold() == pool.casefold()), "")
+
+
 def _pool(experiment: Parsed, settings: Settings) -> Iterator[Problem]:
     pools, pool = settings.pools, section(experiment.data, "compute").get("pool")
     if not pools:
@@ -86,6 +104,8 @@ def _pool(experiment: Parsed, settings: Settings) -> Iterator[Problem]:
     if pool is None:
         hint = f"Write  compute: {{pool: {next(iter(pools))}}}  or another of {listed(sorted(pools))}."
         yield experiment.problem(("compute", "pool"), "This names no pool to run in.", hint)
+    elif alias := _alias(experiment, settings):
+        yield experiment.problem(("compute", "pool"), f"{pool} is the pool itself.", f"Write its alias:  pool: {alias}")
     elif isinstance(pool, str) and pool not in pools:
         environment = settings.chosen().name
         hint = choose(pool, pools, f"add it to [tool.piste.environments.{environment}.pools] in pyproject.toml")
@@ -101,6 +121,7 @@ def _matrix(source: Source, train: Mapping[str, Any]) -> Iterator[Problem]:
         yield experiment.problem(place, message, "Take values away, or make several experiments.")
         return
     faults = [*_matrix_paths(source, paths, bool(seeds)), *_matrix_values(experiment, paths)]
+    faults += _matrix_types(source, paths)
     yield from faults
     if not faults and source.recipe is not None and isinstance(source.recipe.data, Mapping):
         yield from _variant_names(experiment, [name for name, _ in matrix.named(paths, seeds)], place)
@@ -117,8 +138,18 @@ def _matrix_paths(source: Source, paths: Iterable[str], seeded: bool) -> Iterato
             message = f"This lies inside {quoted(above)}, which the matrix sets too."
             yield source.experiment.problem(place, message, "Keep one of the two.")
         elif isinstance(data, Mapping) and not matrix.exists(data, path):
-            hint = sentences(suggestion(path, _dotted_paths(data)), "Write it in the recipe first, with one value.")
+            hint = sentences(_nearest_path(data, path), "Write it in the recipe first, with one value.")
             yield source.experiment.problem(place, f"The recipe has no {quoted(path)}.", hint)
+
+
+def _nearest_path(data: Any, path: str) -> str:
+    """What the recipe has instead of `path`: a key beside it, else a path like it; never what is above it."""
+    above, _, last = path.rpartition(".")
+    beside = matrix.value(data, above) if above and matrix.exists(data, above) else None
+    if not isinstance(beside, Mapping) or not beside:
+        return suggestion(path, (other for other in _dotted_paths(data) if not path.startswith(f"{other}.")))
+    close = suggestion(last, beside, quote=False).removeprefix("Did you mean ").removesuffix("?")
+    return f"Did you mean {quoted(f'{above}.{close}')}?" if close else f"{listed([above])} has {listed(beside)}."
 
 
 def _dotted_paths(value: Any, prefix: str = "") -> Iterator[str]:
@@ -134,6 +165,22 @@ def _matrix_values(experiment: Parsed, paths: Mapping[str, Sequence[Any]]) -> It
             if isinstance(value, list) and any(isinstance(item, list | dict | None) for item in value):
                 message = "A list in a matrix can hold text, numbers, true and false only."
                 yield experiment.problem(("train", "matrix", path, index), message, "Write a recipe for each instead.")
+
+
+def _matrix_types(source: Source, paths: Mapping[str, Sequence[Any]]) -> Iterator[Problem]:
+    """Text, true or false for a number. Other types may be choices of one key: deepspeed's "auto", 1.5k, all-linear."""
+    data = source.recipe.data if source.recipe is not None else None
+    if not isinstance(data, Mapping) or data.get("code"):
+        return
+    for path, values in paths.items():
+        own = matrix.value(data, path) if matrix.exists(data, path) else None
+        if isinstance(own, bool) or not isinstance(own, int | float) or path.startswith("deepspeed."):
+            continue
+        for index, value in enumerate(values):
+            if isinstance(value, bool) or (isinstance(value, str) and not value[:1].isdecimal()):
+                kind = "text" if isinstance(value, str) else "no number"
+                message = f"{quoted(value)} is {kind}, but {listed([path])} in the recipe is the number {own}."
+                yield source.experiment.problem(("train", "matrix", path, index), message, "Write a number.")
 
 
 def _variant_names(experiment: Parsed, names: Sequence[str], place: Path) -> Iterator[Problem]:

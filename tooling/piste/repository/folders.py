@@ -47,12 +47,12 @@ def entry_fault(folder: Path, relative: str) -> Fault | None:
 
 
 def entries(folder: Path) -> Iterator[str]:
-    """Everything in a folder but directories, as relative paths, links not followed; no dot files, no __pycache__."""
+    """Everything in a folder but directories, as relative paths, links not followed; nothing that is ignored."""
     for place, directories, files in os.walk(folder):
         links = [name for name in directories if (Path(place) / name).is_symlink()]
         directories[:] = sorted(name for name in directories if name not in links and not _ignored(name))
         for name in sorted([*files, *links]):
-            if not _ignored(name):
+            if not ignored_file(name):
                 yield (Path(place) / name).relative_to(folder).as_posix()
 
 
@@ -66,12 +66,17 @@ def files_of(folder: Path, relative: str) -> list[str]:
 
 def loose_files(folder: Path) -> list[str]:
     """What lies beside the subfolders, README.md aside."""
-    paths = (path for path in sorted(folder.iterdir()) if not path.is_dir() and not _ignored(path.name))
+    paths = (path for path in sorted(folder.iterdir()) if not path.is_dir() and not ignored_file(path.name))
     return [path.name for path in paths if path.name != "README.md"]
 
 
 def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not _ignored(path.name))
+
+
+def ignored_file(name: str) -> bool:
+    """Also what editors leave behind: recipe.yaml~"""
+    return _ignored(name) or name.endswith("~")
 
 
 def _ignored(name: str) -> bool:

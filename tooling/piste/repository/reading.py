@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from piste import documents, settings, validation
+from piste import documents, settings, shape, validation
 from piste.documents import Parsed
 from piste.errors import PisteError, Problem
 from piste.experiment import Experiment, Suite
-from piste.problems import printable, quoted
+from piste.problems import printable, quoted, suggestion
 from piste.repository import folders
 from piste.settings import Settings
 from piste.sources import Known, Source, section
@@ -22,6 +22,11 @@ SUITES: Final = "_suites"
 REPORT: Final = "report"
 MAX_REPORT: Final = 8 << 20
 """Bytes of a report.json; those that piste writes have some kilobytes."""
+
+_UNDECLARED: Final = (
+    "Add it to train.files in experiment.yaml, remove it, or keep it outside of experiments/.\n"
+    "A declared file is part of the identity: changing it trains again."
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ class _Reading:
             if entry.name.startswith(".") or entry.name in ("README.md", SUITES, "__pycache__"):
                 continue
             if not entry.is_dir():
+                if folders.ignored_file(entry.name):
+                    continue
                 self._report(place, "This file belongs to no experiment.", "Move it into a folder, or remove it.")
             elif entry.name.startswith("_"):
                 self._report(place, "Only _suites begins with an underscore here.", "Rename the folder.")
@@ -124,8 +131,10 @@ class _Reading:
         self.files[folder.name] = dict(self._declared(folder, parsed, names))
         files = {*names, *self.files[folder.name]}
         if train:
-            declared = {"experiment.yaml", str(train.get("recipe")), *files}
-            self._undeclared(folder, declared, "Add it to train.files in experiment.yaml, or remove it.")
+            misspelled = shape.meant(train, "recipe") if "recipe" not in train else None
+            name = train.get(misspelled or "recipe")
+            declared = {"experiment.yaml", str(name), _recipe_like(folder, name), *files}
+            self._undeclared(folder, declared, _UNDECLARED, trains=name is not None)
         return Source(folder.name, parsed, recipe, tuple(sorted(files)))
 
     def _main_document(self, folder: Path, name: str, kind: str) -> Parsed | None:
@@ -138,7 +147,9 @@ class _Reading:
             self._report(place, f"This {kind} is a link.", "Put the folder itself here.")
             return None
         if not (folder / name).is_symlink() and not (folder / name).exists():
-            self._report(place, f"There is no {name} in this folder.", "Add it, or remove the folder.")
+            other = name.replace(".yaml", ".yml")
+            hint = f"Rename {other} to {name}." if (folder / other).exists() else "Add it, or remove the folder."
+            self._report(place, f"There is no {name} in this folder.", hint)
             return None
         if fault := folders.entry_fault(folder, name):
             self._report(f"{place}/{name}", *fault)
@@ -159,6 +170,8 @@ class _Reading:
         if not isinstance(name, str):
             return None
         if fault := folders.fault(folder, name) or _reserved(name):
+            if like := _recipe_like(folder, name):
+                fault = (fault[0], f"Did you mean {like}?")
             self.problems.append(parsed.problem(("train", "recipe"), *fault))
             return None
         return self._parsed(folder / name, recipe=True)
@@ -176,7 +189,7 @@ class _Reading:
             else:
                 yield from ((path, _sha256(folder / path)) for path in inside)
 
-    def _undeclared(self, folder: Path, declared: set[str], hint: str) -> None:
+    def _undeclared(self, folder: Path, declared: set[str], hint: str, trains: bool = True) -> None:
         place = folder.relative_to(self.root).as_posix()
         for name in folders.entries(folder):
             if name in declared or name == "README.md" or name.startswith(f"{REPORT}/"):
@@ -188,7 +201,9 @@ class _Reading:
                 advice = "Add it to train.files in experiment.yaml and  code: train.py  to the recipe, or remove it."
                 self._report(f"{place}/{name}", message, advice)
             else:
-                self._report(f"{place}/{name}", "This file is not declared, so no run would see it.", hint)
+                yaml = name.endswith((".yaml", ".yml")) and "/" not in name and not trains
+                advice = f"Write  recipe: {printable(name)}  under train, or remove it." if yaml else hint
+                self._report(f"{place}/{name}", "This file is not declared, so no run would see it.", advice)
 
     def _valid(self, source: Source) -> bool:
         suite = section(source.experiment.data, "evaluate").get("suite")
@@ -219,6 +234,18 @@ class _Reading:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _recipe_like(folder: Path, name: object) -> str:
+    """The file that was probably meant where the folder has no file `name`; "" if it has, or without one."""
+    if not isinstance(name, str) or folders.written_fault(name) or not folders.entry_fault(folder, name):
+        return ""
+    there = [path for path in folders.entries(folder) if path.endswith((".yaml", ".yml")) and "/" not in path]
+    if name in there:
+        return ""
+    others = [path for path in there if path != "experiment.yaml"]
+    close = suggestion(name, others)
+    return next((other for other in others if close == suggestion(other, [other]) or len(others) == 1), "")
 
 
 def _reserved(name: str) -> folders.Fault | None:

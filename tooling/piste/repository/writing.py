@@ -43,7 +43,7 @@ def copy_experiment(root: Path, source: str, name: str) -> list[str]:
     if not validation.NAME.fullmatch(name):
         raise PisteError(f"{quoted(name)} can't be the name of an experiment.", validation.NAME_HINT)
     if (root / HOME / name).exists():
-        raise PisteError(f"There is a {HOME}/{name} already.", "Choose another name.")
+        raise PisteError(f"{HOME}/{name} exists already.", "Choose another name.")
     origin = root / HOME / source
     if not validation.NAME.fullmatch(source) or not (origin / "experiment.yaml").is_file():
         hint = suggestion(source, [path.name for path in folders.subfolders(root / HOME)])
