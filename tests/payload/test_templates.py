@@ -19,6 +19,7 @@ ROW = {"ID": 7, "DIALOGUE": "  Hello {NOTE} ", "NOTE": "x"}
         ('{"S": {"a": "{NOTE}"}}', '{"S": {"a": "x"}}'),
         ("{}, {1}, {a b}, { NOTE }, {{NOTE}}", "{}, {1}, {a b}, { NOTE }, {x}"),
         ("{DIALOGUE}", "  Hello {NOTE} "),
+        ("{note}, {Id}", "x, 7"),
     ],
 )
 def test_columns_are_replaced_and_other_braces_stay(template: str, filled: str) -> None:
@@ -42,6 +43,19 @@ def test_null_is_refused_by_column_name(nothing: Any) -> None:
 def test_an_unknown_column_names_those_there_are() -> None:
     with pytest.raises(DataError, match=r"no column DIALOG, TEXT; the rows have ID, DIALOGUE, NOTE"):
         templates.require(["{TEXT}", "{DIALOG}"], ROW)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("id", "ID"), ("ID", "ID"), ("Note", "Note"), ("NOTE", "NOTE"), ("note", "note"), ("X", "X")]
+)
+def test_a_column_is_found_in_any_case_where_only_one_is_meant(name: str, found: str) -> None:
+    assert templates.spelled(name, ["ID", "NOTE", "Note"]) == found
+
+
+def test_a_column_that_might_be_two_is_unknown() -> None:
+    templates.require(["{id} {NOTE}"], ["ID", "NOTE", "Note"])
+    with pytest.raises(DataError, match="no column note; the rows have ID, NOTE, Note"):
+        templates.require(["{note}"], ["ID", "NOTE", "Note"])
 
 
 def test_a_chat_has_its_roles_in_order_and_its_texts_stripped() -> None:

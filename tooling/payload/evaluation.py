@@ -51,10 +51,10 @@ class Evaluation:
 
 def samples(suite: Mapping[str, Any], rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The suite's rows by their key as text, sorted by it."""
-    key = suite["data"]["key"]
     if not rows:
         raise templates.DataError("The suite's data query gives no rows.")
-    templates.require([*suite["prompt"].values(), suite["reference"], f"{{{key}}}"], rows[0])
+    templates.require([*suite["prompt"].values(), suite["reference"], f"{{{suite['data']['key']}}}"], rows[0])
+    key = templates.spelled(suite["data"]["key"], rows[0])
     order = templates.order(row[key] for row in rows)
     return {templates.text(rows[i][key], key): rows[i] for i in order}
 
@@ -98,7 +98,7 @@ def _write_request(
     request = {
         "checkpoint": str(checkpoint) if checkpoint else None,
         "base": str(base),
-        "options": spec.suite["generate"],
+        "options": spec.suite.get("generate", {}),
     }
     (work / generate.REQUEST).write_text(json.dumps(request))
     with (work / generate.SAMPLES).open("w") as file:

@@ -57,7 +57,7 @@ class SnowflakeMessages(SnowflakeDataSource):
             raise templates.DataError("The data source gives no rows.")
         prompt = config.messages.model_dump(exclude_none=True)
         templates.require([*prompt.values(), f"{{{config.key}}}"], rows.column_names)
-        order = templates.order(rows[config.key])[: config.limit]
+        order = templates.order(rows[templates.spelled(config.key, rows.column_names)])[: config.limit]
         return rows.select(order).map(lambda row: _sample(prompt, row), remove_columns=rows.column_names)
 
 

@@ -19,15 +19,23 @@ def columns(template: str) -> list[str]:
     return list(dict.fromkeys(_COLUMN.findall(template)))
 
 
+def spelled(name: str, available: Iterable[str]) -> str:
+    """A column as the rows spell it: the very name, else the only one that differs in nothing but case."""
+    there = list(available)
+    alike = [column for column in there if column.casefold() == name.casefold()]
+    return alike[0] if name not in there and len(alike) == 1 else name
+
+
 def require(templates: Iterable[str], available: Iterable[str]) -> None:
     there = list(available)
-    missing = sorted({name for template in templates for name in columns(template)} - set(there))
+    named = {name for template in templates for name in columns(template)}
+    missing = sorted(name for name in named if spelled(name, there) not in there)
     if missing:
         raise DataError(f"There is no column {', '.join(missing)}; the rows have {', '.join(there)}.")
 
 
 def fill(template: str, row: Mapping[str, Any]) -> str:
-    return _COLUMN.sub(lambda match: text(row[match[1]], match[1]), template)
+    return _COLUMN.sub(lambda match: text(row[spelled(match[1], row)], match[1]), template)
 
 
 def chat(prompt: Mapping[str, str], row: Mapping[str, Any]) -> list[dict[str, str]]:
