@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from payload import progress, tracking
-from payload.progress import Lines, State
+from payload.progress import Lines, Reporter, State
+from payload.snowflake_session import Store
 
 
 def step(number: int, seconds: float = 2.0) -> dict[str, float]:
@@ -28,6 +30,44 @@ def test_a_slow_first_step_does_not_spoil_the_estimate() -> None:
 )
 def test_a_line_that_people_read(state: State, said: str) -> None:
     assert str(state) == said
+
+
+class Ledger(Store):
+    """Keeps what would be written, in place of a session."""
+
+    def try_event(self, name: str, body: Any) -> None:
+        self.session.append((name, body["phase"], body["step"]))  # type: ignore[attr-defined]
+
+
+def test_the_ledger_sees_the_first_and_the_last_step_of_a_phase() -> None:
+    written: Any = []
+    reporter = Reporter(Ledger(written, "RUN_A_1"), every=1000)
+    reporter.phase("fetch")
+    reporter.phase("train")
+    for step in (0, 0, 2, 2, 3, 4, 9, 10, 10):
+        reporter.show(State("train", step, 10))
+    reporter.phase("upload")
+    reporter.phase("generate")
+    for step in (0, 25, 50):
+        reporter.show(State("generate", step, 50))
+    assert [beat[1:] for beat in written] == [
+        ("fetch", 0),
+        ("train", 0),
+        ("train", 2),
+        ("train", 10),
+        ("upload", 0),
+        ("generate", 0),
+        ("generate", 25),
+        ("generate", 50),
+    ]
+
+
+def test_between_them_the_ledger_is_written_as_often_as_asked() -> None:
+    written: Any = []
+    reporter = Reporter(Ledger(written, "RUN_A_1"), every=0)
+    for step in (1, 2, 2, 3):
+        reporter.show(State("train", step, 10))
+    assert [beat[2] for beat in written] == [1, 2, 2, 3]
 
 
 def test_generation_counts_samples() -> None:

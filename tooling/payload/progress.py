@@ -38,7 +38,8 @@ class State:
 
 
 class Reporter:
-    """Says each change of phase and each step once, and writes a heartbeat every `every` seconds."""
+    """Says each change of phase and each step once; a heartbeat is written for the first and last of a phase's steps,
+    and every `every` seconds."""
 
     def __init__(self, store: Store, every: float) -> None:
         self._store, self._every = store, every
@@ -46,14 +47,17 @@ class Reporter:
         self._beat_at = float("-inf")
 
     def phase(self, name: str) -> None:
+        self._beat_at = float("-inf")
         self.show(State(name))
-        self._beat(State(name))
 
     def show(self, state: State) -> None:
-        if self._said is None or (state.phase, state.step) != (self._said.phase, self._said.step):
-            self._said = state
+        before, self._said = self._said, state
+        changed = before is None or (state.phase, state.step) != (before.phase, before.step)
+        if changed:
             print(f"piste | {state}", flush=True)
-        if time.monotonic() - self._beat_at >= self._every:
+        first = before is not None and before.step == 0 < state.step
+        marked = changed and (first or 0 < state.step == state.steps)
+        if marked or time.monotonic() - self._beat_at >= self._every:
             self._beat(state)
 
     def _beat(self, state: State) -> None:

@@ -94,6 +94,7 @@ def train(spec: Spec, app: Path, folder: Path, log: Path, reporter: Reporter) ->
         environment=environment(spec, app, folder),
         watch=lambda: reporter.show(training_state(steps.update())),
     )
+    reporter.show(training_state(steps.update()))
     return Training(folder, log, round(time.monotonic() - started, 1)), code
 
 
