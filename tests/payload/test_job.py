@@ -21,8 +21,8 @@ def source(split: str, limit: int) -> dict[str, Any]:
         "type": "snowflake_messages",
         "sql": f"SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = '{split}' ORDER BY ID DESC",
         "limit": limit,
-        "key": "ID",
-        "messages": {"system": "Notes as JSON.", "user": "{DIALOGUE}", "assistant": "{NOTE}"},
+        "key": "id",
+        "messages": {"system": "Notes as JSON.", "user": "{dialogue}", "assistant": "{NOTE}"},
     }
 
 
@@ -120,6 +120,8 @@ def test_the_ledger_tells_the_story(trained: Any, account: Any) -> None:
     assert [name for name in names if name != "heartbeat"] == ["started", "trained", "finished"]
     beats = [json.loads(body) for event, body in events if event == "heartbeat"]
     assert list(dict.fromkeys(beat["phase"] for beat in beats)) == ["fetch", "train", "upload", "generate", "score"]
+    assert [beat["step"] for beat in beats if beat["phase"] == "train"][-1] == 4
+    assert [beat["step"] for beat in beats if beat["phase"] == "generate"][-1] == 6
     bodies = {event: json.loads(body) for event, body in events}
     assert bodies["finished"] == trained.results
     assert bodies["trained"] == trained.results["training"]
@@ -153,8 +155,15 @@ def test_a_second_job_for_the_run_ends_at_the_fence(trained: Any, account: Any) 
 
 
 def test_a_trained_model_is_evaluated_again_without_training(trained: Any, account: Any) -> None:
-    suite = {"data": {"sql": "SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = 'test'", "key": "ID"}}
-    ended = account.run("RUN_A_B_1", FULL[1:], adapter_or_model={"run": "RUN_A_1"}, change=suite)
+    """With a suite that says only what it must, columns in small letters, and a base under another name."""
+    suite = {
+        "data": {"sql": "SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = 'test'", "key": "id"},
+        "prompt": {"user": "{dialogue}"},
+        "reference": "{note}",
+        "scores": [{"name": "json_valid"}],
+    }
+    more = {"adapter_or_model": {"run": "RUN_A_1"}, "inputs": {"small": "@MODELS/tiny"}, "suite": suite}
+    ended = account.run("RUN_A_B_1", FULL[1:], **more)
     assert ended.status == "DONE", ended.log[-3000:]
     assert "trains nothing" in ended.log
     assert ended.results["training"] is None
@@ -207,6 +216,24 @@ def test_a_model_that_is_not_on_its_stage_is_missing_data(account: Any) -> None:
     assert ended.status == "FAILED"
     assert ended.results["failure"]["phase"] == "fetch"
     assert ended.results["failure"]["message"] == "There are no files at @MODELS/tin."
+    assert (ended.results["training"], ended.results["evaluation"]["status"]) == (None, "failed")
+
+
+def test_a_training_that_cannot_begin_leaves_nothing_evaluated(account: Any) -> None:
+    recipe = {**RECIPE, "model": {**RECIPE["model"], "name_or_path": "./inputs/base"}}
+    more = {"inputs": {"one": "@MODELS/tiny", "two": "@MODELS/tiny"}}
+    ended = account.run("RUN_NO_BASE_1", FULL, recipe=recipe, **more)
+    assert ended.status == "FAILED"
+    assert (ended.results["failure"]["phase"], ended.results["failure"]["kind"]) == ("fetch", "recipe")
+    assert ended.results["training"]["status"] == "failed"
+    assert ended.results["evaluation"] == {
+        "status": "failed",
+        "samples": 0,
+        "generated": False,
+        "seconds": 0.0,
+        "tokens": 0,
+        "scores": {},
+    }
 
 
 def processes(*markers: str) -> dict[int, str]:
@@ -231,6 +258,6 @@ def test_a_run_that_is_told_to_stop_says_so_and_leaves_no_process(account: Any) 
     ended = account.ended("RUN_STOP_1", job)
     assert ended.status == "FAILED"
     assert (ended.results["failure"]["phase"], ended.results["failure"]["kind"]) == ("train", "cancelled")
-    assert ended.results["training"]["status"] == "failed"
-    assert ended.results["evaluation"] is None
+    assert ended.results["training"]["status"] == "cancelled"
+    assert ended.results["evaluation"]["status"] == "cancelled"
     assert not processes("recipe.resolved.yaml")

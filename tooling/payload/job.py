@@ -100,7 +100,6 @@ def _train(job: Job) -> Training:
 
 
 def _evaluate(job: Job, checkpoint: Path | None) -> None:
-    job.evaluation = {"status": "failed", "samples": 0, "generated": False, "seconds": 0.0, "tokens": 0, "scores": {}}
     job.enter("generate" if job.spec.generates else "score")
     suite = job.spec.suite
     rows = evaluation.samples(suite, job.store.rows(suite["data"]["sql"]))
@@ -130,9 +129,17 @@ def _note(job: Job, error: BaseException) -> None:
     if isinstance(error, templates.DataError):
         error = RunError(Failure("data", str(error), "DataError"))
     job.failure = unexpected(error, job.phase)
-    if job.spec.trains and job.training is None:
-        job.training = training.summary(Training(job.folder, job.log("train"), 0.0), "failed")
+    _mark_undone(job, "cancelled" if isinstance(error, Cancelled) else "failed")
     _say(f"failed in phase {job.failure.phase}: {job.failure.message}")
+
+
+def _mark_undone(job: Job, status: str) -> None:
+    """Every part that this run was to do and did not finish, begun or not."""
+    if job.spec.trains and (job.training is None or job.training["status"] != "done"):
+        found = job.training or training.summary(Training(job.folder, job.log("train"), 0.0), status)
+        job.training = {**found, "status": status}
+    if job.spec.evaluates and job.evaluation is None:
+        job.evaluation = Evaluation({}, generated=False).summary(status)
 
 
 def _ended_badly(failure: Failure) -> RuntimeError:
