@@ -252,7 +252,9 @@ def test_a_run_that_is_told_to_stop_says_so_and_leaves_no_process(account: Any) 
     while not any("train" in body for (body,) in account.rows("SELECT BODY FROM LEDGER WHERE RUN = 'RUN_STOP_1'")):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    assert processes("recipe.resolved.yaml")
+    while not processes("recipe.resolved.yaml"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     launcher = [pid for pid, line in processes("RUN_STOP_1", "mljob_launcher.py").items() if "python" in line[:99]]
     os.kill(max(launcher), signal.SIGTERM)
     ended = account.ended("RUN_STOP_1", job)
