@@ -25,6 +25,7 @@ demo: $(INSTALLED)  ## the whole loop on an embedded Snowflake: plan, submit, re
 
 test: $(INSTALLED)  ## lint, types and all tests
 	@$(MAKE) --no-print-directory check
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/warm.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(INSTALLED)  ## lint, types, and every experiment is valid

@@ -85,6 +85,7 @@ def _reason(words: str) -> str:
 def train(spec: Spec, app: Path, folder: Path, log: Path, reporter: Reporter) -> tuple[Training, int]:
     """Run the recipe in `folder`; the exit code alone does not tell whether it went well, see `verify`."""
     shutil.copyfile(app / "payload" / "hooks.py", folder / HOOKS)
+    _drop_stale_locks(Path(os.environ.get("TORCH_EXTENSIONS_DIR", "~/.cache/torch_extensions")).expanduser())
     started = time.monotonic()
     steps = Lines(folder / "output" / "steps.jsonl")
     code = child.run(
@@ -96,6 +97,13 @@ def train(spec: Spec, app: Path, folder: Path, log: Path, reporter: Reporter) ->
     )
     reporter.show(training_state(steps.update()))
     return Training(folder, log, round(time.monotonic() - started, 1)), code
+
+
+def _drop_stale_locks(extensions: Path, seconds: float = 600.0) -> None:
+    """A process killed while DeepSpeed compiles leaves its lock, and every later one would wait for it for ever."""
+    for lock in extensions.rglob("lock"):
+        if time.time() - lock.stat().st_mtime > seconds:
+            lock.unlink(missing_ok=True)
 
 
 def command(spec: Spec) -> list[str]:

@@ -61,6 +61,8 @@ def environment(spec: dict[str, str], *, directory: Path, mounts: list[Path], co
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
     path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return {
+        # Compiled for this interpreter's torch: another environment of this machine would compile them anew.
+        "TORCH_EXTENSIONS_DIR": str(Path(sys.prefix) / "torch-extensions"),
         **passed,
         "PATH": path,
         "HOME": str(home(directory.parent.parent)),

@@ -1,0 +1,18 @@
+"""Compile DeepSpeed's operators before the tests: some kill trainings, which must not be compiling just then."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(Path(sys.prefix) / "torch-extensions"))
+os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+if __name__ == "__main__":
+    from deepspeed.accelerator import get_accelerator
+
+    for name in ("ShareMemCommBuilder", "FusedAdamBuilder"):
+        builder = get_accelerator().create_op_builder(name)
+        if builder is not None:
+            builder.load()
