@@ -118,7 +118,8 @@ class World:
 
     def _surroundings(self) -> dict[str, str]:
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-        return {**os.environ, "SNOWFLAKE_HOME": str(self.home), "PATH": path, **self.environment}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")}
+        return {**inherited, "SNOWFLAKE_HOME": str(self.home), "PATH": path, **self.environment}
 
     def git(self, *arguments: str) -> str:
         done = self.shell("git", "-C", str(self.root), *arguments)
