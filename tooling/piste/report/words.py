@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import quote
 
+from piste.rendering import duration as duration
+
 SCORE_NAMES = {
     "json_valid": "valid JSON",
     "json_fields": "field accuracy",
@@ -53,15 +55,6 @@ def credit_text(value: float) -> str:
     if value < 0.001:
         return "under 0.001 credits"
     return f"{value:.0f} credits" if value >= 10 else f"{value:.2g} credits"
-
-
-def duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def period(start: str, end: str) -> str:
