@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piste import cost, ending, git, observed, repository, resources
+from piste import cost, durations, ending, git, observed, repository, resources
 from piste.change_rules import defaults
 from piste.environment import Environment, Runtime, Settings
 from piste.errors import InvalidInput, PisteError, PolicyRefused, Problem
@@ -149,7 +149,7 @@ def _job(desired: Desired, account: Account, action: Action) -> _Job:
 
 def _at_most(compute: Mapping[str, Any], nodes: int, rate: float | None) -> float | None:
     timeout = compute.get("timeout", defaults("experiment")["compute", "timeout"])
-    return None if rate is None else cost.credits(cost.seconds(timeout), nodes, rate)
+    return None if rate is None else cost.credits(durations.seconds(timeout), nodes, rate)
 
 
 def _refuse_if_too_dear(action: Action, compute: Mapping[str, Any], at_most: float | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import quote
 
-from piste.rendering import duration as duration
+from piste.durations import duration as duration
 
 SCORE_NAMES = {
     "json_valid": "valid JSON",
