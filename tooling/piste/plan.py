@@ -24,7 +24,8 @@ class Action:
     """What to do about one variant.
 
     `steps` is what a submitted job would do. `run` names the run that the reason speaks of: the one to wait for, to
-    keep, that failed, or whose checkpoint or predictions an evaluation uses. `attempt` numbers the next claim.
+    keep, that failed, or whose checkpoint or predictions an evaluation uses. `attempt` numbers the next claim; `earlier`
+    names the claims of earlier attempts, the latest first: their stages may hold a state to resume from.
     """
 
     variant: Variant
@@ -34,6 +35,7 @@ class Action:
     changes: tuple[Change, ...] = ()
     run: Run | None = None
     attempt: int = 1
+    earlier: tuple[str, ...] = ()
 
     @property
     def submits(self) -> bool:

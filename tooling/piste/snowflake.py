@@ -55,6 +55,15 @@ class Pool:
     state: str
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a statement was answered: rows as plain data, or the number of the error and its words."""
+
+    rows: tuple[dict[str, Any], ...] = ()
+    error: int | None = None
+    message: str = ""
+
+
 @contextlib.contextmanager
 def connect(environment: Environment, connection: str | None = None) -> Iterator[Account]:
     """Open an account by a connection of connections.toml.
@@ -211,6 +220,13 @@ class Account:
             pair = found.setdefault(row["SCORE"], ({}, {}))
             pair[0 if row["RUN"] == run else 1][row["SAMPLE_ID"]] = float(row["VALUE"])
         return found
+
+    def attempt(self, statement: str, values: Sequence[Any] | None = None) -> Answer:
+        """A statement whose refusal is an answer too. Raises SnowflakeRefused only where nobody answers."""
+        try:
+            return Answer(tuple(row.as_dict() for row in self._sql(statement, values)))
+        except SnowparkSQLException as error:
+            return Answer(error=int(error.sql_error_code or 0), message=_sentence(error))
 
     def ask(self, statement: str) -> list[dict[str, Any]] | None:
         """The rows of a question that `doctor` puts, as plain data; None if it was refused."""
