@@ -25,7 +25,8 @@ class Action:
 
     `steps` is what a submitted job would do. `run` names the run that the reason speaks of: the one to wait for, to
     keep, that failed, or whose checkpoint or predictions an evaluation uses. `attempt` numbers the next claim; `earlier`
-    names the claims of earlier attempts, the latest first: their stages may hold a state to resume from.
+    names the claims of earlier attempts, the latest first: their stages may hold a state to resume from. `queue` is the
+    position of work that waits for a free place in its pool, from 1; 0 means that it does not.
     """
 
     variant: Variant
@@ -36,6 +37,7 @@ class Action:
     run: Run | None = None
     attempt: int = 1
     earlier: tuple[str, ...] = ()
+    queue: int = 0
 
     @property
     def submits(self) -> bool:

@@ -41,7 +41,7 @@ class Progress:
 class Failure:
     """Why a run ended badly, in words that carry no row of data.
 
-    `kind` is a class such as recipe, data, killed, cancelled, evaluation, platform; `type` an exception's type name.
+    `kind` is a class of FAULTS; `type` an exception's type name.
     """
 
     phase: str
@@ -49,6 +49,26 @@ class Failure:
     type: str = ""
     message: str = ""
     hint: str = ""
+
+    @property
+    def fault(self) -> str:
+        """Whose it is: the experiment's, the platform's, the budget's or a person's. Only the platform's is retried."""
+        return FAULTS.get(self.kind, "experiment")
+
+
+FAULTS = {
+    "recipe": "experiment",
+    "data": "experiment",
+    "training": "experiment",
+    "diverged": "experiment",
+    "stalled": "experiment",
+    "killed": "experiment",
+    "evaluation": "experiment",
+    "timeout": "budget",
+    "cancelled": "person",
+    "platform": "platform",
+}
+"""The classes of failures. A step that does not come is the experiment's: trying it again would hang again."""
 
 
 @dataclass(frozen=True)
