@@ -28,16 +28,19 @@ GENERATION_SEMANTICS = 1
 SCORE_VERSIONS = {"json_valid": 1, "json_fields": 1, "exact_match": 1, "rouge_l": 1}
 """The payload's scores; a test holds the two to each other."""
 
+IDENTITY = {"format": FORMAT, "training": TRAINING_SEMANTICS, "generation": GENERATION_SEMANTICS}
+"""What the digests of a run were made with; the ledger keeps it with every claim."""
+
 _ABSENT = object()
 
 
-def digests(spec: Document) -> Digests:
-    """The four digests of a run's resolved documents (`Variant.spec`)."""
+def digests(spec: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> Digests:
+    """The four digests of a run's resolved documents (`Variant.spec`). `versions` are those of the scores."""
     experiment, suite = spec["experiment"], spec["suite"]
     generation = _sha256(
         {"format": FORMAT, "semantics": GENERATION_SEMANTICS, "suite": only("generate", suite, "suite")}
     )
-    scores = {score["name"]: SCORE_VERSIONS.get(score["name"]) for score in suite["scores"]}
+    scores = {score["name"]: versions.get(score["name"]) for score in suite["scores"]}
     scoring = _sha256({"format": FORMAT, "versions": scores, "suite": only("score", suite, "suite")})
     training = _sha256(
         {
@@ -49,6 +52,18 @@ def digests(spec: Document) -> Digests:
         }
     )
     return Digests(training, generation, scoring, _sha256({"generation": generation, "scoring": scoring}))
+
+
+def current(recorded: Digests, made_with: Mapping[str, Any], spec: Document) -> Digests:
+    """A run's digests as this piste would make them.
+
+    A run that was recorded under an older format or older semantics keeps its place: its digests are made again from
+    the documents that the ledger stores, so that an upgrade trains nothing again. A score counts in the version that
+    the run was scored with: a new version of a score is a reason to score again.
+    """
+    if not spec or {key: made_with.get(key, 1) for key in IDENTITY} == IDENTITY:
+        return recorded
+    return digests(spec, made_with.get("scores") or dict.fromkeys(SCORE_VERSIONS, 1))
 
 
 def only(rule: str, document: Document, kind: Kind) -> Any:

@@ -14,10 +14,14 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
+from piste import digest
 from piste.experiment import Digests
 from piste.run import Failure, Progress, Run, Status
 
 CLAIM = re.compile(r"RUN_[0-9A-F]{12}(?:_[0-9A-F]{12})?_\d+")
+FENCE = "_STARTED"
+"""Ends the name of the stage that exactly one of a job and a later attempt creates; see docs/life-of-a-run.md."""
+
 GRACE = timedelta(minutes=15)
 """How long a claim may have neither a job nor a word of its submitter before it counts as lost."""
 
@@ -26,6 +30,11 @@ SILENCE = timedelta(days=1)
 empty for other reasons (another role, a lag), and a run that works says so every few seconds."""
 
 ENDED_JOBS = {"DONE", "FAILED", "CANCELLED", "INTERNAL_ERROR", "DELETED"}
+
+LEDGER = "LEDGER"
+"""The ledger's rows about itself stand under this name in place of a run's."""
+
+LEDGER_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -54,12 +63,22 @@ class Job:
 
 @dataclass(frozen=True)
 class Observation:
-    """The answers to the three statements of `Account.observe`."""
+    """The answers to the three statements of `Account.observe`. `at` is Snowflake's clock."""
 
     events: Sequence[Event] = ()
     stages: Sequence[Stage] = ()
     jobs: Sequence[Job] = field(default_factory=tuple)
     at: str = ""
+
+    @property
+    def ledger(self) -> Mapping[str, Any]:
+        """What the ledger says of itself: {"version", "identity", "beside"}; empty if it says nothing."""
+        return next((event.body for event in self.events if event.run == LEDGER), {})
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the ledger knows any run."""
+        return any(CLAIM.fullmatch(event.run) for event in self.events)
 
 
 def runs(observation: Observation) -> tuple[Run, ...]:
@@ -68,10 +87,13 @@ def runs(observation: Observation) -> tuple[Run, ...]:
     for event in observation.events:
         if CLAIM.fullmatch(event.run):
             events[event.run][event_key(event)] = event
-    stages = {stage.name: stage for stage in observation.stages if CLAIM.fullmatch(stage.name)}
-    jobs = _by_claim(observation.jobs)
-    names = sorted(events.keys() | stages.keys())
-    found = (_run(name, events[name], stages.get(name), jobs.get(name), observation.at) for name in names)
+    stages = {stage.name: stage for stage in observation.stages}
+    jobs = _by_claim(observation.jobs, events)
+    names = sorted(events.keys() | {name for name in stages if CLAIM.fullmatch(name)})
+    found = (
+        _run(_Seen(name, events[name], stages.get(name), stages.get(name + FENCE), jobs.get(name), observation.at))
+        for name in names
+    )
     return tuple(run for run in found if run is not None)
 
 
@@ -80,63 +102,112 @@ def event_key(event: Event) -> str:
     return f"compared {event.body['other']}" if event.kind == "compared" else event.kind
 
 
-def _by_claim(jobs: Iterable[Job]) -> dict[str, Job]:
-    """The job of each claim. Of two (a submission that was repeated) the one that is alive speaks."""
+def _by_claim(jobs: Iterable[Job], events: Mapping[str, Mapping[str, Event]]) -> dict[str, Job]:
+    """The job of each claim. Of two (a submission that was repeated) the one that passed the fence speaks, else one
+    that is alive. A job's name begins with its claim; where it doesn't, the ledger may know whose it is."""
+    recorded = {str(_body(of, "submitted").get("job")): claim for claim, of in events.items()}
     found: dict[str, Job] = {}
-    for job in jobs:
+    for job in sorted(jobs, key=lambda job: (job.status not in ENDED_JOBS, job.name)):
         match = CLAIM.match(job.name)
-        if match and (match[0] not in found or job.status not in ENDED_JOBS):
-            found[match[0]] = job
+        claim = match[0] if match else recorded.get(job.name, "")
+        if claim and found.get(claim, job).name != _body(events.get(claim, {}), "started").get("job"):
+            found[claim] = job
     return found
 
 
-def _run(name: str, events: Mapping[str, Event], stage: Stage | None, job: Job | None, now: str) -> Run | None:
-    claim = events["claimed"].body if "claimed" in events else _from_comment(name, stage)
-    if claim is None:
+@dataclass(frozen=True)
+class _Seen:
+    """All that is known of one claim; `now` is Snowflake's clock."""
+
+    name: str
+    events: Mapping[str, Event]
+    stage: Stage | None
+    fence: Stage | None
+    job: Job | None
+    now: str
+
+    def body(self, kind: str) -> Mapping[str, Any]:
+        return _body(self.events, kind)
+
+    @property
+    def claimed_at(self) -> str:
+        if "claimed" in self.events:
+            return self.body("claimed").get("at") or self.events["claimed"].at
+        return self.stage.created if self.stage else ""
+
+    @property
+    def heard_at(self) -> str:
+        return max((event.at for event in self.events.values()), default="")
+
+    @property
+    def closed(self) -> bool:
+        return self.fence is not None and is_closed(self.fence.comment) and "started" not in self.events
+
+
+def is_closed(fence: str) -> bool:
+    """Whether a fence's comment says that a later attempt shut it; a job writes its own name there."""
+    return fence.startswith("{")
+
+
+def _run(seen: _Seen) -> Run | None:
+    claim = seen.body("claimed") or _from_comment(seen.name, seen.stage)
+    if not claim:
         return None
-    claimed_at = events["claimed"].at if "claimed" in events else stage.created if stage else ""
-    training, evaluation = _statuses(claim["steps"], events, job, _age(claimed_at, now))
-    ended = _body(events, "ended")
-    results = ended.get("results") or _body(events, "finished") or None
+    training, evaluation = _statuses(claim["steps"], seen)
+    ended, submitted = seen.body("ended"), seen.body("submitted")
+    results = ended.get("results") or seen.body("finished") or None
     failure = (results or ended).get("failure")
+    forgotten = seen.job is None and bool(seen.events) and _age(seen.heard_at, seen.now) > SILENCE
     return Run(
-        name=name,
+        name=seen.name,
         experiment=claim["experiment"],
         variant=claim["variant"],
-        digests=Digests(**claim["digests"]),
-        attempt=int(name.rsplit("_", 1)[1]),
+        digests=digest.current(Digests(**claim["digests"]), claim.get("identity", {}), claim.get("spec", {})),
+        attempt=int(seen.name.rsplit("_", 1)[1]),
         steps=tuple(claim["steps"]),
         training=training,
         evaluation=evaluation,
         spec=claim.get("spec", {}),
-        provenance={**claim.get("provenance", {}), **_body(events, "submitted")},
-        job=_body(events, "started").get("job") or _body(events, "submitted").get("job") or (job.name if job else None),
-        job_status=job.status if job else "",
-        collected="ended" in events,
-        forgotten=job is None and _age(max(event.at for event in events.values()), now) > SILENCE if events else False,
-        progress=_progress(events.get("heartbeat")),
+        provenance={**claim.get("provenance", {}), **submitted},
+        job=seen.body("started").get("job") or submitted.get("job") or (seen.job.name if seen.job else None),
+        job_status=seen.job.status if seen.job else "",
+        collected="ended" in seen.events,
+        forgotten=forgotten,
+        closed=seen.closed,
+        unrecorded=_unrecorded(seen),
+        stopping=seen.body("stopping"),
+        progress=_progress(seen.events.get("heartbeat")),
         results=results,
         failure=Failure(**_known(failure, Failure)) if failure else None,
-        comparisons={event.body["other"]: event.body for event in events.values() if event.kind == "compared"},
-        claimed_at=claimed_at,
-        started_at=events["started"].at if "started" in events else "",
-        ended_at=next((events[kind].at for kind in ("finished", "ended") if kind in events), ""),
+        comparisons={event.body["other"]: event.body for event in seen.events.values() if event.kind == "compared"},
+        claimed_at=seen.claimed_at,
+        started_at=ended.get("started_at") or _at(seen, "started"),
+        ended_at=ended.get("ended_at") or _at(seen, "finished") or _at(seen, "ended"),
+        heard_at=seen.heard_at,
+        archived=_at(seen, "archived"),
+        deleted=_at(seen, "deleted"),
     )
 
 
-def _statuses(
-    steps: Sequence[str], events: Mapping[str, Event], job: Job | None, age: timedelta
-) -> tuple[Status | None, Status | None]:
+def _unrecorded(seen: _Seen) -> tuple[str, ...]:
+    """A submitter that died left a stage without its row, or a job without its row."""
+    happened = {"claimed": seen.stage is not None, "submitted": seen.job is not None}
+    return tuple(kind for kind, sure in happened.items() if sure and kind not in seen.events)
+
+
+def _statuses(steps: Sequence[str], seen: _Seen) -> tuple[Status | None, Status | None]:
     """Of training (None if the run has none) and of evaluation."""
-    ended, finished = _body(events, "ended"), _body(events, "finished")
+    ended, finished = seen.body("ended"), seen.body("finished")
     if finished and not ended.get("results"):
         return _said_by(finished, steps)
     if ended:
         return _maybe(ended.get("training")), _maybe(ended.get("evaluation"))
-    status = _of_job(events, job, age)
+    status = _of_job(seen)
     if "train" not in steps:
         return None, status
-    return (Status.DONE, status) if "trained" in events else (status, Status.PENDING if status.live else status)
+    if "trained" in seen.events:
+        return Status.DONE, status
+    return status, Status.PENDING if status.live else status
 
 
 def _said_by(results: Mapping[str, Any], steps: Sequence[str]) -> tuple[Status | None, Status | None]:
@@ -147,29 +218,32 @@ def _said_by(results: Mapping[str, Any], steps: Sequence[str]) -> tuple[Status |
     return training if "train" in steps else None, evaluation
 
 
-def _of_job(events: Mapping[str, Event], job: Job | None, age: timedelta) -> Status:
+def _of_job(seen: _Seen) -> Status:
     """A job that ended, or that Snowflake forgot, counts as running until `collect` has read its stage."""
-    if job is not None:
-        return Status.PENDING if job.status == "PENDING" else Status.RUNNING
-    if "submitted" in events or "started" in events:
+    if seen.closed:
+        return Status.LOST
+    if seen.job is not None:
+        return Status.PENDING if seen.job.status == "PENDING" else Status.RUNNING
+    if seen.fence is not None or {"submitted", "started"} & seen.events.keys():
         return Status.RUNNING
-    return Status.CLAIMED if age < GRACE else Status.LOST
+    return Status.CLAIMED if _age(seen.claimed_at, seen.now) < GRACE else Status.LOST
 
 
-def _from_comment(name: str, stage: Stage | None) -> dict[str, Any] | None:
-    """What a claim says of itself when its ledger row was never written; None for a stage that isn't ours."""
+def _from_comment(name: str, stage: Stage | None) -> dict[str, Any]:
+    """What a claim says of itself when its ledger row was never written; nothing for a stage that isn't ours."""
     try:
         comment = json.loads(stage.comment) if stage else {}
-        steps = ["generate", "score"] if re.fullmatch(r"RUN_[0-9A-F]{12}_[0-9A-F]{12}_\d+", name) else None
+        only_evaluates = re.fullmatch(r"RUN_[0-9A-F]{12}_[0-9A-F]{12}_\d+", name)
+        steps = ["generate", "score"] if only_evaluates else ["train", "generate", "score"]
         return {
             "experiment": comment["experiment"],
             "variant": comment["variant"],
-            "steps": steps or ["train", "generate", "score"],
+            "steps": comment.get("steps") or steps,
             "digests": {key: comment[key] for key in ("training", "generation", "scoring", "suite")},
-            "provenance": {key: comment.get(key) for key in ("actor", "commit")},
+            "provenance": {key: comment[key] for key in ("actor", "commit", "tried") if comment.get(key) is not None},
         }
     except (ValueError, KeyError, TypeError):
-        return None
+        return {}
 
 
 def _progress(event: Event | None) -> Progress | None:
@@ -183,6 +257,10 @@ def _known(body: Mapping[str, Any], value: type) -> dict[str, Any]:
 
 def _body(events: Mapping[str, Event], kind: str) -> Mapping[str, Any]:
     return events[kind].body if kind in events else {}
+
+
+def _at(seen: _Seen, kind: str) -> str:
+    return seen.events[kind].at if kind in seen.events else ""
 
 
 def _maybe(status: str | None) -> Status | None:

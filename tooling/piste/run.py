@@ -78,8 +78,11 @@ class Run:
     `name` is the claim: the stage the run lives in. `steps` is what the job does: ("train", "generate", "score") or a
     tail of it. `training` and `evaluation` are None where the run has no such part. `job_status` is Snowflake's word,
     empty where no job is listed; `forgotten` says that, besides, nothing was heard of the run for a day; `collected`
-    says that its end is in the ledger. `results` is the run's results.json (schema: results/v1). `comparisons` is keyed
-    by the other run's name. Times are ISO 8601, UTC.
+    says that its end is in the ledger. `closed` says that a later attempt shut its fence before a job of it could start;
+    `unrecorded` names the events that the ledger lacks although they happened: their writer died. `stopping` says who
+    or what asked it to stop ({"kind", "actor"}). `results` is the run's results.json (schema: results/v1).
+    `comparisons` is keyed by the other run's name. `archived` is when the ledger noted that nothing in git asks for the
+    run any more, `deleted` when its stage was deleted on purpose. Times are ISO 8601, UTC.
     """
 
     name: str
@@ -96,6 +99,9 @@ class Run:
     job_status: str = ""
     collected: bool = False
     forgotten: bool = False
+    closed: bool = False
+    unrecorded: tuple[str, ...] = ()
+    stopping: Mapping[str, Any] = field(default_factory=dict)
     progress: Progress | None = None
     results: Mapping[str, Any] | None = None
     failure: Failure | None = None
@@ -103,6 +109,14 @@ class Run:
     claimed_at: str = ""
     started_at: str = ""
     ended_at: str = ""
+    heard_at: str = ""
+    archived: str = ""
+    deleted: str = ""
+
+    @property
+    def abandoned(self) -> bool:
+        """Its claim came to nothing: no job of it has trained or ever will."""
+        return Status.LOST in (self.training, self.evaluation) and (self.closed or self.job is None)
 
     @property
     def live(self) -> bool:
