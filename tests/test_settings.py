@@ -8,7 +8,8 @@ import pytest
 
 from piste import settings
 from piste.errors import InvalidInput, PisteError
-from piste.settings import Environment, Runtime, Settings
+from piste.resources import schema
+from piste.settings import Environment, Policy, Runtime, Settings
 
 FULL = """\
 [project]
@@ -35,6 +36,12 @@ lock = "cpu.txt"
 
 [tool.piste.credits]
 CPU_X64_S = 0.11
+
+[tool.piste.policy]
+max_submissions = 5
+max_vanished = 0.5
+resume_days = 0
+backlog = 0.5
 """
 
 
@@ -53,6 +60,7 @@ def test_everything(tmp_path: Path) -> None:
         {"dev": dev, "prod": Environment("prod", "PISTE", "PROD", role="RUNNER")},
         {"cpu-2026.11": Runtime("cpu-2026.11", "cpu.txt")},
         {"CPU_X64_S": 0.11},
+        Policy(max_submissions=5, max_vanished=0.5, resume_days=0, backlog=0.5),
     )
 
 
@@ -73,6 +81,16 @@ def test_nothing(tmp_path: Path) -> None:
         ("CPU_X64_S = 0.11", "CPU_X64_S = -1", (24, "tool.piste.credits.CPU_X64_S")),
         ("[tool.piste.environments.prod]", "[tool.piste.environments.Prod]", (15, "tool.piste.environments.Prod")),
         ("CPU_X64_S = 0.11", "CPU_X64_S == 1", (24, "")),
+        ("CPU_X64_S = 0.11", "CPU_X64_S = nan", (24, "tool.piste.credits.CPU_X64_S")),
+        ("max_submissions = 5", "max_submissions = 0", (27, "tool.piste.policy.max_submissions")),
+        ("max_submissions = 5", "max_submissions = true", (27, "tool.piste.policy.max_submissions")),
+        ("max_submissions = 5", "max_submission = 5", (27, "tool.piste.policy.max_submission")),
+        ("max_vanished = 0.5", "max_vanished = 50", (28, "tool.piste.policy.max_vanished")),
+        ("max_vanished = 0.5", "max_vanished = nan", (28, "tool.piste.policy.max_vanished")),
+        ("resume_days = 0", "resume_days = 1.5", (29, "tool.piste.policy.resume_days")),
+        ("resume_days = 0", "resume_days = -1", (29, "tool.piste.policy.resume_days")),
+        ("backlog = 0.5", "backlog = -1", (30, "tool.piste.policy.backlog")),
+        ("backlog = 0.5", "backlog = inf", (30, "tool.piste.policy.backlog")),
     ],
 )
 def test_problems_have_their_line(old: str, new: str, place: tuple[int, str], tmp_path: Path) -> None:
@@ -81,6 +99,13 @@ def test_problems_have_their_line(old: str, new: str, place: tuple[int, str], tm
         settings.read(root_with(tmp_path, FULL.replace(old, new)))
     problems = raised.value.problems
     assert [(problem.file, problem.line, problem.path) for problem in problems] == [("pyproject.toml", *place)]
+
+
+def test_the_policy_without_a_table_is_what_the_schema_says(tmp_path: Path) -> None:
+    said = schema("settings")["properties"]["policy"]["properties"]
+    assert vars(settings.read(tmp_path).policy) == {key: node["default"] for key, node in said.items()}
+    some = settings.read(root_with(tmp_path, "[tool.piste.policy]\nmax_submissions = 3\n"))
+    assert some.policy == Policy(max_submissions=3)
 
 
 def test_the_environment_that_is_meant(tmp_path: Path) -> None:

@@ -36,6 +36,20 @@ class Runtime:
 
 
 @dataclass(frozen=True)
+class Policy:
+    """What needs somebody's word first, and what is kept for how long.
+
+    `max_submissions` bounds the jobs of one apply; `max_vanished` is the share, 0 to 1, of the ledger's experiments that
+    may be gone from git at once; `backlog` is how many jobs may wait in Snowflake's own queue per node of a pool.
+    """
+
+    max_submissions: int = 20
+    max_vanished: float = 0.34
+    resume_days: int = 14
+    backlog: float = 1
+
+
+@dataclass(frozen=True)
 class Settings:
     """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour."""
 
@@ -44,6 +58,7 @@ class Settings:
     environments: Mapping[str, Environment] = field(default_factory=dict)
     runtimes: Mapping[str, Runtime] = field(default_factory=dict)
     credits: Mapping[str, float] = field(default_factory=dict)
+    policy: Policy = Policy()
 
     def chosen(self, name: str = "") -> Environment:
         """The environment of that name, else the default one, else the only one."""

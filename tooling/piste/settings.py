@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 from piste import shape
 from piste.documents import Parsed, Position
-from piste.environment import FILE, Environment, Runtime, Settings, choices
+from piste.environment import FILE, Environment, Policy, Runtime, Settings, choices
 from piste.errors import InvalidInput, Problem
 from piste.problems import Path as Keys
 from piste.problems import quoted
@@ -38,7 +39,7 @@ def load(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
         return Settings(), (Problem(FILE, 0, 0, "", "This file can't be read as UTF-8.", "Save it as UTF-8."),)
     table = tools.get("piste", {}) if isinstance(tools, dict) else {}
     parsed = Parsed(FILE, table, _marks(text))
-    problems = shape.check(parsed, "settings")
+    problems = shape.check(parsed, "settings") or list(_not_finite(parsed, parsed.data, ()))
     settings = Settings() if problems else _settings(table)
     problems += _check(root, settings, parsed)
     return (Settings() if problems else settings), tuple(sorted(_located(problem) for problem in problems))
@@ -48,6 +49,15 @@ def _located(problem: Problem) -> Problem:
     return replace(problem, path=f"tool.piste.{problem.path}".rstrip(".")) if problem.file == FILE else problem
 
 
+def _not_finite(parsed: Parsed, value: Any, path: Keys) -> Iterator[Problem]:
+    """TOML has nan and inf: no bound refuses nan, and a policy that compares with it never says no."""
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _not_finite(parsed, child, (*path, key))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield parsed.problem(path, f"This must be a finite number, not {value}.", "Write its digits.")
+
+
 def _settings(table: Mapping[str, Any]) -> Settings:
     environments = {
         name: Environment(name, **{**value, "external_access": tuple(value.get("external_access", ()))})
@@ -55,7 +65,12 @@ def _settings(table: Mapping[str, Any]) -> Settings:
     }
     runtimes = {name: Runtime(name, **value) for name, value in table.get("runtimes", {}).items()}
     return Settings(
-        table.get("environment", ""), table.get("runtime", ""), environments, runtimes, table.get("credits", {})
+        table.get("environment", ""),
+        table.get("runtime", ""),
+        environments,
+        runtimes,
+        table.get("credits", {}),
+        Policy(**table.get("policy", {})),
     )
 
 
@@ -121,4 +136,4 @@ def _parts(dotted: str) -> Keys:
     return tuple(part.strip("\"'") for part in _PART.findall(dotted))
 
 
-__all__ = ["Environment", "Runtime", "Settings", "load", "read"]
+__all__ = ["Environment", "Policy", "Runtime", "Settings", "load", "read"]
