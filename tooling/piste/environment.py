@@ -39,8 +39,8 @@ class Runtime:
 class Policy:
     """What needs somebody's word first, and what is kept for how long.
 
-    `max_submissions` bounds the jobs of one apply; `max_vanished` is the share, 0 to 1, of the ledger's experiments that
-    may be gone from git at once; `backlog` is how many jobs may wait in Snowflake's own queue per node of a pool.
+    `max_submissions` bounds the jobs of one apply; `max_vanished` is the share, 0 to 1, of the ledger's experiments
+    that may be gone from git at once; `backlog` is how many jobs may wait in Snowflake's own queue per node of a pool.
     """
 
     max_submissions: int = 20
