@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -15,11 +16,13 @@ import click
 from piste.errors import InvalidInput, PisteError
 
 if TYPE_CHECKING:
-    from piste.journeys import Collected, Desired, Submission
-    from piste.run import Run
+    from piste.journeys import Collected, Desired, Look, Submission
+    from piste.plan import Action
     from piste.snowflake import Account
 
 OUT_OF_DATE = 3
+WAITING_SECONDS = 15.0
+"""Between two plans while there is only a queue, or the end of a back-off, to wait for."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def main(context: click.Context, root: Path | None, environment: str | None, con
 
     \b
     Every day:  new, run, plan, status
-    Operating:  validate, apply, collect, cancel, logs, doctor, demo
+    Operating:  validate, apply, collect, cancel, logs, ledger, gc, doctor, demo
 
     \b
     Exit codes:
@@ -167,20 +170,27 @@ def plan(at: Place, names: Sequence[str], offline: bool, check: bool, shape: str
 @names
 @click.option("--retry", multiple=True, metavar="NAME", help="Try a failed run of this experiment again.")
 @click.option("--wait", is_flag=True, help="Follow what was submitted until it ended.")
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["many", "vanished"]),
+    help="Go beyond a bound of [tool.piste.policy] this time.",
+)
 @place
 @command
-def apply(at: Place, names: Sequence[str], retry: Sequence[str], wait: bool) -> int:
+def apply(at: Place, names: Sequence[str], retry: Sequence[str], wait: bool, allow: Sequence[str]) -> int:
     """Submit what the plan says.
 
     \b
     piste apply --wait                 and follow the jobs
     piste apply --retry soap-tiny      once more after a failure
+    piste apply --allow many           more submissions than usual
     """
     from piste import journeys
 
     desired = journeys.read(at.root)
     with _account(at, desired) as account:
-        return _reconcile(desired, account, names, retry, wait=wait)
+        return _reconcile(desired, account, names, retry, wait=wait, allow=allow)
 
 
 @main.command()
@@ -229,7 +239,13 @@ def collect(at: Place, wait: bool) -> int:
 @place
 @command
 def status(at: Place, names: Sequence[str], shape: str) -> int:
-    """Say what every run does, did, or why it ended."""
+    """Say what is going on.
+
+    \b
+    sync     synced: Snowflake has what git asks for; out of sync; branch: tried
+             from somebody's branch; not in git: nothing asks for it any more
+    health   healthy, progressing, degraded; – while there is no run
+    """
     from piste import journeys, rendering
 
     desired = journeys.read(at.root, tolerant=True)
@@ -259,15 +275,92 @@ def cancel(at: Place, name: str) -> int:
 
 @main.command()
 @click.argument("name")
+@click.option("--follow", is_flag=True, help="Go on until the run has ended.")
 @place
 @command
-def logs(at: Place, name: str) -> int:
-    """Print the log of an experiment's latest run."""
+def logs(at: Place, name: str, follow: bool) -> int:
+    """Print the log of an experiment's latest run.
+
+    Of all its nodes; kept on the run's stage when Snowflake has dropped the job's own.
+    """
     from piste import journeys
 
     desired = journeys.read(at.root, tolerant=True)
     with _account(at, desired) as account:
-        click.echo(journeys.logs(desired, account, name))
+        for text in journeys.follow_log(desired, account, name) if follow else [journeys.logs(desired, account, name)]:
+            click.echo(text, nl=not follow)
+    return 0
+
+
+@main.group()
+def ledger() -> None:
+    """Say what an empty ledger beside committed reports means."""
+
+
+@ledger.command("import-reports")
+@place
+@command
+def import_reports(at: Place) -> int:
+    """Take over the runs that committed reports tell of.
+
+    They are not trained again. What needs their weights does: those are where they were trained.
+    """
+    from piste import journeys
+
+    desired = journeys.read(at.root)
+    with _account(at, desired) as account:
+        imported = journeys.import_reports(desired, account)
+    for run in imported:
+        click.echo(f"imported {run.name}  {run.title}")
+    click.echo(f"{_counted(len(imported), 'run')} imported, {_counted(len(desired.reports), 'report')} read", err=True)
+    return 0
+
+
+@ledger.command("new")
+@place
+@command
+def new_ledger(at: Place) -> int:
+    """Begin anew beside the committed reports.
+
+    What they tell of is trained again in this environment.
+    """
+    from piste import journeys
+
+    desired = journeys.read(at.root)
+    with _account(at, desired) as account:
+        journeys.begin(account)
+        click.echo(f"the ledger of {account.environment.name} begins anew")
+    return 0
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="List only; the same as without any option.")
+@click.option("--delete", "deleted", multiple=True, metavar="RUN", help="Delete what is listed of this run.")
+@shown_as("text", "json")
+@place
+@command
+def gc(at: Place, dry_run: bool, deleted: Sequence[str], shape: str) -> int:
+    """List what nothing needs any more.
+
+    Stages that no experiment, branch run, report or promotion needs, and the resume state of finished runs.
+    Deletes only what --delete names.
+
+    \b
+    piste gc                                   what there is, and how large
+    piste gc --delete RUN_0A1B2C3D4E5F_1       delete it
+    """
+    from piste import garbage, journeys
+
+    if dry_run and deleted:
+        raise click.UsageError("--dry-run lists, --delete deletes: give one of them.")
+    desired = journeys.read(at.root)
+    with _account(at, desired) as account:
+        if deleted:
+            for candidate in journeys.delete(desired, account, deleted):
+                click.echo(f"deleted {candidate.run} ({candidate.part})")
+            return 0
+        found = journeys.unneeded(desired, account)
+    click.echo((garbage.as_json if shape == "json" else garbage.text)(found), nl=False)
     return 0
 
 
@@ -332,27 +425,34 @@ def _reconcile(
     *,
     wait: bool,
     tried: bool = False,
+    allow: Sequence[str] = (),
 ) -> int:
     """Plan and submit; with `wait`, follow what is live and do what it made possible, until nothing is left."""
     from piste import journeys, rendering
 
-    code, shown = 0, False
+    followed: set[str] = set()
     while True:
+        journeys.settle(desired, account)
         due = journeys.plan_live(desired, account, names, retry)
-        if not shown or due.submissions:
+        if not followed or due.submissions:
             click.echo(rendering.plan_text(due), nl=False)
-        claims = _submit(desired, account, journeys.apply(desired, account, due, tried))
+        claims = _submit(journeys.apply(desired, account, due, tried, allow))
         if not wait:
-            return code
+            return 0
         claims += [action.run.name for action in due.actions if action.verb == "wait" and action.run]
-        if not claims:
-            return code
-        code, shown, retry = _follow(account, claims) or code, True, ()
-        if code:
-            return code
+        waiting = any(action.verb == "wait" for action in due.actions)
+        if not claims and not waiting:
+            return int(any(action.verb == "blocked" and _of(action, followed) for action in due.actions))
+        if not claims or not _follow(account, claims):
+            time.sleep(WAITING_SECONDS)
+        followed, retry = followed | {*claims}, ()
 
 
-def _submit(desired: Desired, account: Account, submissions: Iterator[Submission]) -> list[str]:
+def _of(action: Action, claims: Collection[str]) -> bool:
+    return action.run is not None and action.run.name in claims
+
+
+def _submit(submissions: Iterator[Submission]) -> list[str]:
     """Say what was submitted; the claims to follow, ours and those of whoever was faster."""
     claims = []
     for submission in submissions:
@@ -368,16 +468,15 @@ def _submit(desired: Desired, account: Account, submissions: Iterator[Submission
     return claims
 
 
-def _follow(account: Account, claims: Sequence[str]) -> int:
-    """Show progress until these runs ended; 1 if one did not end well."""
+def _follow(account: Account, claims: Sequence[str]) -> bool:
+    """Show progress until these runs ended; whether there was anything to wait for."""
     from piste import journeys
 
-    display = _Progress()
-    last: tuple[Run, ...] = ()
-    for runs in journeys.follow(account, claims):
-        display.show(runs)
-        last = runs
-    return int(len(last) < len(claims) or any(not journeys.ended_well(run) for run in last))
+    display, looks = _Progress(), 0
+    for look in journeys.follow(account, claims):
+        display.show(look)
+        looks += 1
+    return looks > 1
 
 
 class _Progress:
@@ -389,12 +488,15 @@ class _Progress:
         self._said: dict[str, str] = {}
         self._spoke = 0.0
 
-    def show(self, runs: Sequence[Run]) -> None:
-        import time
-
+    def show(self, look: Look) -> None:
         from piste import rendering
+        from piste.durations import duration
 
-        for run in runs:
+        if look.silence and time.monotonic() - self._spoke > self.SILENCE:
+            silence = duration(look.silence)
+            click.echo(f"{time.strftime('%H:%M:%S')}  Snowflake does not answer for {silence}; waiting on", err=True)
+            self._spoke = time.monotonic()
+        for run in () if look.silence else look.runs:
             text = f"{run.title}: {rendering.doing(run) if run.live else rendering.what(run)}"
             new = self._said.get(run.name) != text
             if new or (run.live and time.monotonic() - self._spoke > self.SILENCE):

@@ -1,22 +1,29 @@
-"""How a run ended, in two statuses and a reason that carries no row of data; and whom to compare it with."""
+"""How a run ended, in two statuses and a reason that carries no row of data; when it has to end; and whom to compare
+it with."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
+from piste import durations
+from piste.change_rules import defaults
 from piste.experiment import Variant
 from piste.observed import ENDED_JOBS
 from piste.run import Run, Status
 from piste.statistics import compare
+
+OVERTIME = timedelta(minutes=10)
+"""How long after compute.timeout a job may still be stopping by itself and bringing its checkpoint to the stage."""
 
 Samples = Mapping[str, tuple[Mapping[str, float], Mapping[str, float]]]
 
 
 def has_ended(run: Run) -> bool:
     """Its job ended, or Snowflake no longer knows the job, and the ledger doesn't say how it ended."""
-    if run.collected or run.job is None:
+    if run.collected or run.closed or run.job is None:
         return False
     if run.job_status:
         return run.job_status in ENDED_JOBS
@@ -25,7 +32,20 @@ def has_ended(run: Run) -> bool:
 
 def is_over(run: Run) -> bool:
     """Nothing more will happen to it, recorded or not."""
-    return run.collected or has_ended(run) or not (run.live or run.job)
+    return run.collected or has_ended(run) or run.abandoned
+
+
+def is_overdue(run: Run, now: str) -> bool:
+    """The job should have stopped by itself at its compute.timeout, and did not. `now` is ISO 8601, as in the run."""
+    if is_over(run) or not run.started_at or run.stopping:
+        return False
+    return datetime.fromisoformat(now) - datetime.fromisoformat(run.started_at) > timeout(run) + OVERTIME
+
+
+def timeout(run: Run) -> timedelta:
+    compute = (run.spec.get("experiment") or {}).get("compute", {})
+    written = compute.get("timeout", defaults("experiment")["compute", "timeout"])
+    return timedelta(seconds=durations.seconds(written))
 
 
 def record(run: Run, results: bytes | None) -> dict[str, Any]:
@@ -73,13 +93,27 @@ def _failure(run: Run, training: Status | None, evaluation: Status | None) -> di
     phase = "generate" if trained else "train"
     if run.progress is not None:
         phase = run.progress.phase
-    kind, message, hint = _WHY[run.job_status if run.job_status in _WHY else ""]
+    kind, message, hint = _why(run)
     return {"phase": phase, "kind": kind, "type": "", "message": message, "hint": hint}
 
 
+def _why(run: Run) -> tuple[str, str, str]:
+    if run.stopping.get("kind") == "timeout":
+        return _OVERDUE
+    if run.job_status == "CANCELLED" and run.stopping.get("actor"):
+        return "cancelled", f"The job was cancelled by {run.stopping['actor']}.", _RUN_AGAIN
+    return _WHY[run.job_status if run.job_status in _WHY else ""]
+
+
 _AGAIN = "It is tried again as often as compute.retries allows; --retry tries it once more."
+_RUN_AGAIN = "Run it again with `piste apply --retry`."
+_OVERDUE = (
+    "timeout",
+    "The job went on after its compute.timeout and was cancelled.",
+    "Raise compute.timeout, then `piste apply --retry`.",
+)
 _WHY = {
-    "CANCELLED": ("cancelled", "The job was cancelled.", "Run it again with `piste apply --retry`."),
+    "CANCELLED": ("cancelled", "The job was cancelled.", _RUN_AGAIN),
     "FAILED": (
         "killed",
         "The job ended without results: it was killed, perhaps for memory.",

@@ -46,7 +46,15 @@ class InvalidInput(PisteError):
 
 
 class SnowflakeRefused(PisteError):
-    """Snowflake could not be reached or said no."""
+    """Snowflake said no, or could not be reached; `code` is its error number, 0 if it gave none."""
+
+    def __init__(self, message: str, hint: str = "", code: int = 0) -> None:
+        super().__init__(message, hint)
+        self.code = code
+
+
+class SnowflakeUnreachable(SnowflakeRefused):
+    """No answer: whether a statement was executed is not known."""
 
 
 class PolicyRefused(PisteError):

@@ -185,7 +185,7 @@ def _run(seen: _Seen) -> Run | None:
         ended_at=ended.get("ended_at") or _at(seen, "finished") or _at(seen, "ended"),
         heard_at=seen.heard_at,
         archived=_at(seen, "archived"),
-        deleted=_at(seen, "deleted"),
+        deleted=_at(seen, "deleted") or (seen.claimed_at if claim.get("imported") and seen.stage is None else ""),
     )
 
 

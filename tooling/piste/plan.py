@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from piste.changes import Change, changes
@@ -24,9 +25,10 @@ class Action:
     """What to do about one variant.
 
     `steps` is what a submitted job would do. `run` names the run that the reason speaks of: the one to wait for, to
-    keep, that failed, or whose checkpoint or predictions an evaluation uses. `attempt` numbers the next claim; `earlier`
-    names the claims of earlier attempts, the latest first: their stages may hold a state to resume from. `queue` is the
-    position of work that waits for a free place in its pool, from 1; 0 means that it does not.
+    keep, that failed, or whose checkpoint or predictions an evaluation uses. `attempt` numbers the next claim;
+    `earlier` names the claims of earlier attempts, the latest first: their stages may hold a state to resume from.
+    `after` is the attempt before, which has to be shut before this one is claimed. `queue` is the position of work
+    that waits for a free place in its pool, from 1; 0 means that it does not.
     """
 
     variant: Variant
@@ -37,6 +39,7 @@ class Action:
     run: Run | None = None
     attempt: int = 1
     earlier: tuple[str, ...] = ()
+    after: Run | None = None
     queue: int = 0
 
     @property
@@ -46,8 +49,11 @@ class Action:
 
 @dataclass(frozen=True)
 class Plan:
+    """`runs` are those that it was made from, by the time they were claimed."""
+
     actions: tuple[Action, ...]
     orphans: tuple[Run, ...] = ()
+    runs: tuple[Run, ...] = ()
 
     @property
     def submissions(self) -> tuple[Action, ...]:
@@ -59,18 +65,25 @@ class Plan:
 
 TRAIN, GENERATE, SCORE = ("train", "generate", "score"), ("generate", "score"), ("score",)
 
+LOST_CLAIMS = 5
+"""So many claims in a row may come to nothing before somebody has to look."""
 
-def plan(desired: Sequence[Variant], observed: Iterable[Run], retry: Collection[str] = ()) -> Plan:
+BACK_OFF = timedelta(minutes=5)
+"""How long after the platform's first failure the next attempt is due; doubled for each further failure."""
+
+
+def plan(desired: Sequence[Variant], observed: Iterable[Run], retry: Collection[str] = (), now: str = "") -> Plan:
     """One action per variant, in the order of `desired`.
 
-    `retry` names experiments (or experiment/variant) whose failed runs may be tried again.
+    `retry` names experiments (or experiment/variant) whose failed runs may be tried again. `now` is Snowflake's clock,
+    ISO 8601; without it nothing waits for its next attempt.
     """
     runs = sorted(observed, key=lambda run: (run.claimed_at, run.name))
     actions: list[Action] = []
     for variant in desired:
-        action = _decide(variant, runs, variant.experiment in retry or variant.title in retry)
+        action = _later(_decide(variant, runs, variant.experiment in retry or variant.title in retry), now)
         actions.append(_after_earlier(action, actions))
-    return Plan(tuple(actions), orphans(desired, runs))
+    return Plan(tuple(actions), orphans(desired, runs), tuple(runs))
 
 
 def orphans(desired: Iterable[Variant], observed: Iterable[Run]) -> tuple[Run, ...]:
@@ -95,7 +108,30 @@ def _training(variant: Variant, same: Sequence[Run], runs: Sequence[Run], retry:
     if tries and not _again(variant, tries, retry):
         return Action(variant, Verb.BLOCKED, _ended_badly(variant, tries[-1], tries[-1].training), run=tries[-1])
     differences, reason = _since(variant, runs, {"train"}) if not tries else ((), _another_try(tries[-1]))
-    return Action(variant, Verb.TRAIN, reason, TRAIN, differences, attempt=_next_attempt(tries))
+    return _attempt(Action(variant, Verb.TRAIN, reason, TRAIN, differences), tries)
+
+
+def _attempt(action: Action, tries: Sequence[Run]) -> Action:
+    """The next one, with what is to be known of those before."""
+    number = max((run.attempt for run in tries), default=0) + 1
+    earlier = tuple(run.name for run in reversed(tries))
+    return replace(action, attempt=number, earlier=earlier, after=tries[-1] if tries else None)
+
+
+def _later(action: Action, now: str) -> Action:
+    """A platform that failed a moment ago is given time."""
+    failed = action.after
+    if not now or not action.submits or failed is None or _fault(failed) != "platform" or not failed.ended_at:
+        return action
+    due = datetime.fromisoformat(failed.ended_at) + BACK_OFF * 2 ** (failed.attempt - 1)
+    if datetime.fromisoformat(now) >= due:
+        return action
+    reason = f"the platform failed; tried again after {due:%H:%M} UTC"
+    return Action(action.variant, Verb.WAIT, reason, run=failed)
+
+
+def _fault(run: Run) -> str:
+    return run.failure.fault if run.failure else ""
 
 
 def _evaluation(
@@ -111,28 +147,39 @@ def _evaluation(
             return Action(variant, Verb.WAIT, _in_progress(run, "evaluation"), run=run)
     if tries and not _again(variant, tries, retry):
         return Action(variant, Verb.BLOCKED, _ended_badly(variant, tries[-1], tries[-1].evaluation), run=tries[-1])
+    gone = bool(trained) and all(run.deleted for run in trained)
+    if gone and not _predicted(variant, same):
+        if retry:
+            return _training(variant, same, runs, retry)
+        return Action(variant, Verb.BLOCKED, _without_weights(variant, trained[-1]), run=trained[-1])
     return _evaluate(variant, same, trained, runs, tries)
 
 
-def _evaluate(
-    variant: Variant, same: Sequence[Run], trained: Sequence[Run], runs: Sequence[Run], tries: Sequence[Run]
-) -> Action:
-    generated = [
+def _predicted(variant: Variant, same: Sequence[Run]) -> list[Run]:
+    """Runs whose predictions only need to be scored."""
+    return [
         run
         for run in same
         if "generate" in run.steps
         and run.evaluation is Status.DONE
         and run.digests.generation == variant.digests.generation
     ]
-    source = generated[-1] if generated else trained[0] if trained else None
+
+
+def _evaluate(
+    variant: Variant, same: Sequence[Run], trained: Sequence[Run], runs: Sequence[Run], tries: Sequence[Run]
+) -> Action:
+    generated = _predicted(variant, same)
+    kept = [run for run in trained if not run.deleted]
+    source = generated[-1] if generated else kept[0] if kept else None
     differences, reason = _since(variant, same or runs, {"generate", "score"})
     if tries:
         differences, reason = (), _another_try(tries[-1])
     elif reason == "new" and source is not None:
         reason = f"trained by {_who(source)}"
     evaluations = [run for run in same if run.training is None and run.digests.suite == variant.digests.suite]
-    steps = SCORE if generated else GENERATE
-    return Action(variant, Verb.EVALUATE, reason, steps, differences, source, _next_attempt(evaluations))
+    action = Action(variant, Verb.EVALUATE, reason, SCORE if generated else GENERATE, differences, source)
+    return replace(_attempt(action, evaluations), after=tries[-1] if tries else None)
 
 
 def _after_earlier(action: Action, earlier: Sequence[Action]) -> Action:
@@ -156,15 +203,13 @@ def _same_work(action: Action, other: Action) -> bool:
 def _again(variant: Variant, tries: Sequence[Run], retry: bool) -> bool:
     """A lost claim was nobody's fault and cost nothing; a platform failure is retried as often as compute allows."""
     last = tries[-1]
-    if retry or (last.job is None and Status.LOST in (last.training, last.evaluation)):
+    if retry:
         return True
-    platform = [run for run in tries if run.failure is not None and run.failure.kind == "platform"]
+    if last.abandoned:
+        return not all(run.abandoned for run in tries[-LOST_CLAIMS:]) or len(tries) < LOST_CLAIMS
+    platform = [run for run in tries if _fault(run) == "platform"]
     retries = variant.spec["experiment"].get("compute", {}).get("retries", 1)
     return bool(platform) and platform[-1] is last and len(platform) <= retries
-
-
-def _next_attempt(tries: Sequence[Run]) -> int:
-    return max((run.attempt for run in tries), default=0) + 1
 
 
 def _since(variant: Variant, runs: Sequence[Run], rules: Collection[str]) -> tuple[tuple[Change, ...], str]:
@@ -216,8 +261,17 @@ def _in_progress(run: Run, what: str) -> str:
 
 
 def _ended_badly(variant: Variant, run: Run, status: Status | None) -> str:
+    if run.abandoned:
+        again = f"piste apply --retry {variant.title}"
+        return f"{LOST_CLAIMS} submissions in a row came to nothing; see piste doctor, then {again}"
+    if _fault(run) == "budget":
+        return f"stopped by compute.timeout; raise it, then piste apply --retry {variant.title}"
     why = f" ({': '.join(filter(None, (run.failure.kind, run.failure.type)))})" if run.failure else ""
     return f"{status}{why}; change it, or piste apply --retry {variant.title}"
+
+
+def _without_weights(variant: Variant, run: Run) -> str:
+    return f"the weights of {run.name} are not here any more; piste apply --retry {variant.title} trains them again"
 
 
 def _another_try(run: Run) -> str:

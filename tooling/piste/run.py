@@ -78,9 +78,9 @@ class Run:
     `name` is the claim: the stage the run lives in. `steps` is what the job does: ("train", "generate", "score") or a
     tail of it. `training` and `evaluation` are None where the run has no such part. `job_status` is Snowflake's word,
     empty where no job is listed; `forgotten` says that, besides, nothing was heard of the run for a day; `collected`
-    says that its end is in the ledger. `closed` says that a later attempt shut its fence before a job of it could start;
-    `unrecorded` names the events that the ledger lacks although they happened: their writer died. `stopping` says who
-    or what asked it to stop ({"kind", "actor"}). `results` is the run's results.json (schema: results/v1).
+    says that its end is in the ledger. `closed` says that a later attempt shut its fence before a job of it could
+    start; `unrecorded` names the events that the ledger lacks although they happened: their writer died. `stopping`
+    says who or what asked it to stop ({"kind", "actor"}). `results` is the run's results.json (schema: results/v1).
     `comparisons` is keyed by the other run's name. `archived` is when the ledger noted that nothing in git asks for the
     run any more, `deleted` when its stage was deleted on purpose. Times are ISO 8601, UTC.
     """

@@ -8,21 +8,24 @@ import logging
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from snowflake.connector.errors import DatabaseError, OperationalError
 from snowflake.connector.errors import Error as ConnectorError
 from snowflake.ml import jobs
 from snowflake.snowpark import Row, Session
-from snowflake.snowpark.exceptions import SnowparkClientException, SnowparkSQLException
+from snowflake.snowpark.exceptions import SnowparkClientException, SnowparkSessionException, SnowparkSQLException
 
 from piste.environment import Environment
-from piste.errors import SnowflakeRefused
-from piste.observed import CLAIM, Event, Job, Observation, Stage
+from piste.errors import SnowflakeRefused, SnowflakeUnreachable
+from piste.observed import CLAIM, FENCE, Event, Job, Observation, Stage, is_closed
 from piste.payload import Payload
+
+T = TypeVar("T")
 
 EXISTS, MISSING = 2002, 2003
 """Error numbers: an object of that name exists already; it does not exist, or this role may not see it."""
@@ -43,6 +46,9 @@ OBSERVE = (
     r"SHOW STAGES LIKE 'RUN\\_%' IN SCHEMA {schema}",
     r"SHOW JOB SERVICES LIKE 'RUN\\_%' IN SCHEMA {schema}",
 )
+
+NETWORK_SECONDS = 60
+"""How long the client repeats a request that gets no answer; `journeys.follow` outlasts longer outages."""
 
 
 @dataclass(frozen=True)
@@ -76,20 +82,35 @@ def connect(environment: Environment, connection: str | None = None) -> Iterator
     wanted = {key: getattr(environment, key) for key in ("role", "warehouse", "database", "schema")}
     options: dict[str, Any] = {key: value for key, value in wanted.items() if value}
     with _refusals(f"The connection {name!r} could not be used."):
-        session = Session.builder.configs({"connection_name": name, "network_timeout": 300, **options}).create()
+        configured = {"connection_name": name, "network_timeout": NETWORK_SECONDS, **options}
+        account = Account(lambda: Session.builder.configs(configured).create(), environment)
     try:
-        with _refusals("Snowflake refused a statement."):
-            yield Account(session, environment)
+        yield account
     finally:
-        session.close()
+        account.leave()
 
 
 @contextlib.contextmanager
-def _refusals(what: str) -> Iterator[None]:
+def _refusals(what: str = "Snowflake refused a statement.") -> Iterator[None]:
     try:
         yield
     except (SnowparkSQLException, SnowparkClientException, ConnectorError) as error:
-        raise SnowflakeRefused(f"{what}\n  {_sentence(error)}", _hint(error)) from error
+        if _unanswered(error):
+            hint = "Nothing is lost: run the same command again."
+            raise SnowflakeUnreachable(f"Snowflake does not answer.\n  {_sentence(error)}", hint) from error
+        raise SnowflakeRefused(f"{what}\n  {_sentence(error)}", _hint(error), _code(error)) from error
+
+
+def _unanswered(error: Exception) -> bool:
+    """The network's fault, or that of something between: the connector has given up repeating the request."""
+    if isinstance(error, DatabaseError):
+        return isinstance(error, OperationalError)
+    return isinstance(error, ConnectorError)
+
+
+def _code(error: Exception) -> int:
+    number = getattr(error, "sql_error_code", None) or getattr(error, "errno", None)
+    return int(number) if isinstance(number, int | str) and str(number).lstrip("-").isdigit() else 0
 
 
 def _sentence(error: Exception) -> str:
@@ -98,6 +119,8 @@ def _sentence(error: Exception) -> str:
 
 def _hint(error: Exception) -> str:
     text = str(error)
+    if isinstance(error, SnowparkSessionException):
+        return "Log in again, or renew the token that the connection reads; then run the same command again."
     if "known ones are []" in text:
         return (
             "Snowflake's connections.toml names none (it is looked for in $SNOWFLAKE_HOME, then ~/.snowflake).\n"
@@ -111,10 +134,15 @@ def _hint(error: Exception) -> str:
 class Account:
     """One environment of one Snowflake account, for as long as its session is open."""
 
-    def __init__(self, session: Session, environment: Environment) -> None:
-        self._session = session
+    def __init__(self, open_session: Callable[[], Session], environment: Environment) -> None:
+        self._open_session = open_session
+        self._session = open_session()
         self.environment = environment
         self._schema = f"{environment.database}.{environment.schema}"
+
+    def leave(self) -> None:
+        with contextlib.suppress(SnowparkClientException, ConnectorError):
+            self._session.close()
 
     def prepare(self) -> None:
         """Create the ledger and the tables of predictions and scores where they are missing."""
@@ -146,15 +174,37 @@ class Account:
         the stage exists already: the nonce in the comment tells.
         """
         nonce = uuid.uuid4().hex
-        text = _literal(json.dumps({**comment, "nonce": nonce}, sort_keys=True))
+        if self._create_stage(name, json.dumps({**comment, "nonce": nonce}, sort_keys=True)):
+            return None
         try:
-            self._sql(f"CREATE STAGE {name} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE') COMMENT = {text}")
-        except SnowparkSQLException as error:
-            if error.sql_error_code != EXISTS:
+            owner = dict(json.loads(self._comment(name) or ""))
+        except (ValueError, TypeError):
+            owner = {}
+        return None if owner.get("nonce") == nonce else str(owner.get("actor") or "somebody else")
+
+    def close(self, run: str, by: str) -> str:
+        """Shut a claim's fence, so that no job of it can begin to work any more. "" if it is shut, else who passed it.
+
+        A job's first act is to create the same stage: exactly one of the two comes first.
+        """
+        if self._create_stage(run + FENCE, json.dumps({"closed_by": by})):
+            return ""
+        held = self.fence(run)
+        return "" if held and is_closed(held) else held or "a job"
+
+    def fence(self, run: str) -> str | None:
+        """What is written on a claim's fence: a job's name, or who shut it (`observed.is_closed`); None without one."""
+        return self._comment(run + FENCE)
+
+    def _create_stage(self, name: str, comment: str) -> bool:
+        """False if there is one of that name already."""
+        try:
+            self._sql(f"CREATE STAGE {name} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE') COMMENT = {_literal(comment)}")
+        except SnowflakeRefused as error:
+            if error.code != EXISTS:
                 raise
-            owner = self._comment(name)
-            return None if owner.get("nonce") == nonce else str(owner.get("actor") or "somebody else")
-        return None
+            return False
+        return True
 
     def record(self, run: str, event: str, body: Mapping[str, Any]) -> None:
         """Append one row to the ledger."""
@@ -168,6 +218,10 @@ class Account:
         row = rows[0]
         return Pool(row["name"], row["instance_family"], int(row["max_nodes"]), row["state"])
 
+    def pools(self) -> dict[str, int]:
+        """How many nodes each compute pool may have."""
+        return {row["name"]: int(row["max_nodes"]) for row in self._sql("SHOW COMPUTE POOLS")}
+
     def submit(self, payload: Payload, pool: str, nodes: int, image: str | None, comment: str) -> str:
         """Upload the payload into the claim's stage and start its job; returns the job's name."""
         with tempfile.TemporaryDirectory() as directory:
@@ -175,17 +229,20 @@ class Account:
                 file = Path(directory, path)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
-            job = jobs.submit_directory(
-                directory,
-                pool,
-                entrypoint="main.py",
-                stage_name=payload.claim,
-                target_instances=nodes,
-                external_access_integrations=list(self.environment.external_access) or None,
-                session=self._session,
-                name=payload.job_name,
-                comment=comment,
-                **({"runtime_environment": image} if image else {}),
+            options = {"runtime_environment": image} if image else {}
+            job = self._do(
+                lambda session: jobs.submit_directory(
+                    directory,
+                    pool,
+                    entrypoint="main.py",
+                    stage_name=payload.claim,
+                    target_instances=nodes,
+                    external_access_integrations=list(self.environment.external_access) or None,
+                    session=session,
+                    name=payload.job_name,
+                    comment=comment,
+                    **options,
+                )
             )
         return str(job.name)
 
@@ -194,19 +251,42 @@ class Account:
         location = f"@{self._schema}.{run}/{path}"
         if not self._unless_missing(f"LIST {location}"):
             return None
-        with self._session.file.get_stream(location) as stream:
-            return bytes(stream.read())
 
-    def logs(self, job: str) -> str:
-        """The log of a job's head node, the client's own lines left out; "" once Snowflake has dropped it."""
+        def whole(session: Session) -> bytes:
+            with session.file.get_stream(location) as stream:
+                return bytes(stream.read())
+
+        return self._do(whole)
+
+    def sizes(self, run: str, folder: str = "") -> int:
+        """Bytes of a run's stage, or of a folder of it."""
+        return sum(int(row["size"]) for row in self._unless_missing(f"LIST @{self._schema}.{run}/{folder}"))
+
+    def remove(self, run: str, folder: str = "") -> None:
+        """Delete a folder of a run's stage, or the stage with all that is in it. Its fence stays, and its rows."""
+        if folder:
+            self._unless_missing(f"REMOVE @{self._schema}.{run}/{folder}/")
+        else:
+            self._sql(f"DROP STAGE IF EXISTS {self._schema}.{run}")
+
+    def logs(self, job: str, nodes: int = 1) -> str:
+        """The logs of a job's nodes, the client's own lines left out; "" once Snowflake has dropped them."""
         try:
-            return str(jobs.get_job(f"{self._schema}.{job}", session=self._session).get_logs())
-        except (SnowparkSQLException, RuntimeError, ValueError):
+            found = self._do(lambda session: jobs.get_job(f"{self._schema}.{job}", session=session))
+            if nodes == 1:
+                return str(self._do(lambda _: found.get_logs()))
+            of_nodes = self._do(lambda _: [str(found.get_logs(instance_id=node)) for node in range(nodes)])
+            lines = ((node, line) for node, text in enumerate(of_nodes) for line in text.splitlines())
+            return "\n".join(f"node {node} | {line}" for node, line in lines)
+        except SnowflakeUnreachable:
+            raise
+        except (SnowflakeRefused, RuntimeError, ValueError):
             return ""
 
     def cancel(self, job: str) -> None:
         try:
-            jobs.get_job(f"{self._schema}.{job}", session=self._session).cancel()
+            found = self._do(lambda session: jobs.get_job(f"{self._schema}.{job}", session=session))
+            self._do(lambda _: found.cancel())
         except (RuntimeError, ValueError) as error:
             raise SnowflakeRefused(f"The job {job} could not be cancelled.\n  {_sentence(error)}") from error
 
@@ -225,32 +305,41 @@ class Account:
         """A statement whose refusal is an answer too. Raises SnowflakeRefused only where nobody answers."""
         try:
             return Answer(tuple(row.as_dict() for row in self._sql(statement, values)))
-        except SnowparkSQLException as error:
-            return Answer(error=int(error.sql_error_code or 0), message=_sentence(error))
+        except SnowflakeUnreachable:
+            raise
+        except SnowflakeRefused as error:
+            return Answer(error=error.code, message=error.message)
 
     def ask(self, statement: str) -> list[dict[str, Any]] | None:
         """The rows of a question that `doctor` puts, as plain data; None if it was refused."""
         try:
             return [row.as_dict() for row in self._sql(statement)]
-        except (SnowparkSQLException, SnowparkClientException, ConnectorError):
+        except SnowflakeRefused:
             return None
 
-    def _comment(self, stage: str) -> dict[str, Any]:
+    def _comment(self, stage: str) -> str | None:
         pattern = _literal(stage.replace("_", r"\_"))
         rows = self._sql(f"SHOW STAGES LIKE {pattern} IN SCHEMA {self._schema}")
-        try:
-            return dict(json.loads(rows[0]["comment"]))
-        except (IndexError, ValueError, TypeError):
-            return {}
+        return next((row["comment"] or "" for row in rows if row["name"] == stage), None)
 
     def _sql(self, statement: str, values: Sequence[Any] | None = None) -> list[Row]:
-        return list(self._session.sql(statement, params=values).collect())
+        return self._do(lambda session: list(session.sql(statement, params=values).collect()))
+
+    def _do(self, work: Callable[[Session], T]) -> T:
+        """A login that ended in the middle is renewed once: what it met was not executed."""
+        with _refusals():
+            try:
+                return work(self._session)
+            except SnowparkSessionException:
+                self.leave()
+                self._session = self._open_session()
+                return work(self._session)
 
     def _unless_missing(self, statement: str) -> list[Row]:
         try:
             return self._sql(statement)
-        except SnowparkSQLException as error:
-            if error.sql_error_code == MISSING:
+        except SnowflakeRefused as error:
+            if error.code == MISSING:
                 return []
             raise
 

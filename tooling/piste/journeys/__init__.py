@@ -1,0 +1,36 @@
+"""What people do with piste, each from top to bottom: validate, plan, apply, follow, collect."""
+
+from __future__ import annotations
+
+from piste.journeys.cleaning import delete, unneeded
+from piste.journeys.collecting import Collected, collect, settle
+from piste.journeys.ledger import begin, import_reports
+from piste.journeys.planning import plan_live, plan_offline
+from piste.journeys.reading import Desired, read, validate
+from piste.journeys.submitting import Submission, apply
+from piste.journeys.watching import Look, cancel, ended_well, follow, follow_log, live, logs, status
+
+__all__ = [
+    "Collected",
+    "Desired",
+    "Look",
+    "Submission",
+    "apply",
+    "begin",
+    "cancel",
+    "collect",
+    "delete",
+    "ended_well",
+    "follow",
+    "follow_log",
+    "import_reports",
+    "live",
+    "logs",
+    "plan_live",
+    "plan_offline",
+    "read",
+    "settle",
+    "status",
+    "unneeded",
+    "validate",
+]

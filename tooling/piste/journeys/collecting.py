@@ -1,0 +1,92 @@
+"""Record what ended, mend what a dead reconciler left, and write every report whose bytes would differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from piste import ending, git, observed, repository
+from piste.journeys.ledger import identity, look, prepare
+from piste.journeys.reading import Desired
+from piste.journeys.submitting import CLAIM_FILE
+from piste.journeys.watching import stop_overdue
+from piste.observed import Observation
+from piste.run import Run
+
+if TYPE_CHECKING:
+    from piste.snowflake import Account
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` did: runs whose end was recorded, files that changed."""
+
+    ended: tuple[Run, ...]
+    changed: tuple[str, ...]
+
+
+def collect(desired: Desired, account: Account) -> Collected:
+    """Record every run that ended, compare what can be compared, and write each report whose bytes would differ.
+
+    Raises:
+        PolicyRefused: the ledger has forgotten what committed reports tell of.
+    """
+    from piste.report import render
+
+    known, ended = settle(desired, account)
+    known = _compare(desired, account, known)
+    url = git.remote_url(desired.root)
+    files = render(desired.experiments, desired.variants, known, desired.settings.credits, url)
+    changed = repository.write_files(desired.root, files) + repository.remove_leftovers(desired.root, files)
+    return Collected(tuple(run for run in known if run.name in ended), tuple(changed))
+
+
+def settle(desired: Desired, account: Account) -> tuple[Sequence[Run], set[str]]:
+    """Bring the ledger up to date with jobs and stages. All runs, and the names of those whose end was recorded now."""
+    seen = look(desired, account)
+    before = observed.runs(seen)
+    stop_overdue(account, before, seen)
+    ended = _record(desired, account, seen, before)
+    return (observed.runs(account.observe()) if ended else before), ended
+
+
+def _record(desired: Desired, account: Account, seen: Observation, runs: Sequence[Run]) -> set[str]:
+    """What the ledger lacks: rows whose writer died, and how runs ended. The names of those that ended."""
+    unrecorded = [run for run in runs if run.unrecorded and (run.job or ending.is_over(run))]
+    ended = [run for run in runs if ending.has_ended(run)]
+    if unrecorded or ended:
+        prepare(account, seen)
+    for run in unrecorded:
+        _mend(desired, account, run)
+    for run in ended:
+        account.record(run.name, "ended", ending.record(run, account.read(run.name, "results.json")))
+    return {run.name for run in ended}
+
+
+def _mend(desired: Desired, account: Account, run: Run) -> None:
+    if "claimed" in run.unrecorded:
+        account.record(run.name, "claimed", _claimed(desired, account, run))
+    if "submitted" in run.unrecorded:
+        account.record(run.name, "submitted", {"job": run.job, "adopted": True})
+
+
+def _claimed(desired: Desired, account: Account, run: Run) -> dict[str, Any]:
+    """As its submitter wrote it for the job; without a job the claim's comment and git say what they know."""
+    folder = run.job.rpartition("_")[0] if run.job else ""
+    found = account.read(run.name, f"{folder}/app/{CLAIM_FILE}") if folder else None
+    if found:
+        return {**json.loads(found), "at": run.claimed_at}
+    spec = next((variant.spec for variant in desired.variants if variant.digests == run.digests), run.spec)
+    named = {"experiment": run.experiment, "variant": run.variant, "attempt": run.attempt, "steps": list(run.steps)}
+    made_with = {"digests": vars(run.digests), "identity": identity()}
+    return {**named, **made_with, "spec": spec, "provenance": dict(run.provenance), "at": run.claimed_at}
+
+
+def _compare(desired: Desired, account: Account, runs: Sequence[Run]) -> Sequence[Run]:
+    pairs = ending.missing_comparisons(desired.variants, runs)
+    for run, other in pairs:
+        samples = account.sample_scores(run.name, other.name)
+        account.record(run.name, "compared", ending.comparison(run, other, samples))
+    return observed.runs(account.observe()) if pairs else runs

@@ -1,0 +1,124 @@
+"""The ledger as a whole: whether it can be trusted, its version, and taking over what committed reports tell of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from piste import digest, git
+from piste.errors import PisteError, PolicyRefused
+from piste.journeys.reading import Desired
+from piste.observed import LEDGER, LEDGER_VERSION, Observation
+from piste.run import Run
+
+if TYPE_CHECKING:
+    from piste.snowflake import Account
+
+
+def look(desired: Desired, account: Account) -> Observation:
+    """All that Snowflake knows, if it can be acted upon.
+
+    Raises:
+        PolicyRefused: reports are committed of runs, and the ledger knows none at all.
+        PisteError: a newer piste has written the ledger.
+    """
+    seen = account.observe()
+    _refuse_newer(seen.ledger)
+    if desired.reports and not seen.remembers and not seen.ledger.get("new"):
+        raise _forgetful(desired, account)
+    return seen
+
+
+def _refuse_newer(ledger: Mapping[str, Any]) -> None:
+    identity = ledger.get("identity", {})
+    newer = [key for key, version in digest.IDENTITY.items() if identity.get(key, 0) > version]
+    if newer or ledger.get("version", 0) > LEDGER_VERSION:
+        raise PisteError(
+            "A newer piste has written this ledger; this one would not recognise its runs and train them again.",
+            "Upgrade piste: pip install --upgrade piste",
+        )
+
+
+def _forgetful(desired: Desired, account: Account) -> PolicyRefused:
+    place = f"{account.environment.name} ({account.environment.database}.{account.environment.schema})"
+    count = len(desired.reports)
+    reports = "a report is committed" if count == 1 else f"{count} reports are committed"
+    return PolicyRefused(
+        f"The ledger of {place} knows no run, but {reports}: what they tell of would be trained again.",
+        "Another account, role or environment than you meant? See --connection and --environment.\n"
+        "`piste ledger import-reports` takes over what the reports tell, and trains nothing again.\n"
+        "`piste ledger new` says that this ledger begins anew beside them: all of it is trained again here.",
+    )
+
+
+def prepare(account: Account, seen: Observation, **said: Any) -> None:
+    """Make the tables where they are missing, and let the ledger say what writes it."""
+    account.prepare()
+    wanted = {**seen.ledger, "version": LEDGER_VERSION, "identity": digest.IDENTITY, **said}
+    if wanted != seen.ledger:
+        account.record(LEDGER, "version", wanted)
+
+
+def begin(account: Account) -> None:
+    """Say that the ledger begins anew, whatever reports are committed beside it."""
+    seen = account.observe()
+    _refuse_newer(seen.ledger)
+    prepare(account, seen, new=True)
+
+
+def import_reports(desired: Desired, account: Account) -> tuple[Run, ...]:
+    """Record every ended run that a committed report tells of and the ledger does not; those that were recorded."""
+    from piste.report.model import offline_runs
+
+    seen = account.observe()
+    _refuse_newer(seen.ledger)
+    known = {event.run for event in seen.events if event.kind == "ended"}
+    told, _ = offline_runs(desired.reports)
+    missing = [run for run in _once(told) if run.name not in known]
+    prepare(account, seen)
+    origin = git.provenance(desired.root)
+    for run in missing:
+        account.record(run.name, "claimed", _claimed(run, origin))
+        account.record(run.name, "ended", _ended(run))
+    return tuple(missing)
+
+
+def _once(runs: Iterable[Run]) -> list[Run]:
+    """One run may serve several experiments; the documents of the one that it was submitted for say most."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        if run.name not in found or run.training is not None:
+            found[run.name] = run if run.name not in found else replace(run, comparisons=run.comparisons)
+    return list(found.values())
+
+
+def _claimed(run: Run, origin: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "experiment": run.experiment,
+        "variant": run.variant,
+        "digests": vars(run.digests),
+        "identity": identity(),
+        "steps": list(run.steps),
+        "spec": run.spec,
+        "provenance": {**run.provenance, "imported_by": origin["actor"]},
+        "attempt": run.attempt,
+        "at": run.claimed_at,
+        "imported": True,
+    }
+
+
+def _ended(run: Run) -> dict[str, Any]:
+    return {
+        "job_status": "",
+        "training": run.training,
+        "evaluation": run.evaluation,
+        "results": {**(run.results or {}), "failure": vars(run.failure) if run.failure else None},
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+    }
+
+
+def identity() -> dict[str, Any]:
+    """What this piste makes digests with, to be kept with every claim."""
+    return {**digest.IDENTITY, "scores": dict(digest.SCORE_VERSIONS)}

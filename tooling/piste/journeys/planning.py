@@ -1,0 +1,67 @@
+"""What is due."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from piste import ending, observed
+from piste.admission import admit
+from piste.environment import Environment
+from piste.errors import Problem
+from piste.experiment import Variant
+from piste.journeys.ledger import look
+from piste.journeys.reading import Desired
+from piste.observed import Observation
+from piste.plan import Plan, orphans, plan
+
+if TYPE_CHECKING:
+    from piste.snowflake import Account
+
+
+def plan_offline(desired: Desired, names: Collection[str] = ()) -> tuple[Plan, tuple[Problem, ...]]:
+    """By the reports committed in git alone: needs no account, and can't see runs in progress.
+
+    With the plan come the reports that could not be read.
+    """
+    from piste.report.model import offline_runs
+
+    runs, problems = offline_runs(desired.reports)
+    made = plan(desired.only(names), runs)
+    return replace(made, orphans=orphans(desired.variants, runs)), problems
+
+
+def plan_live(desired: Desired, account: Account, names: Collection[str] = (), retry: Collection[str] = ()) -> Plan:
+    """By what Snowflake knows. What has no place now, by its pool or by compute.max_parallel, waits in a queue.
+
+    Raises:
+        PolicyRefused: the ledger has forgotten what committed reports tell of.
+    """
+    desired.only(retry)
+    return planned(desired, account, look(desired, account), desired.only(names), retry)
+
+
+def planned(
+    desired: Desired, account: Account, seen: Observation, chosen: Sequence[Variant], retry: Collection[str]
+) -> Plan:
+    made = plan(chosen, observed.runs(seen), retry, seen.at)
+    made = replace(made, orphans=orphans(desired.variants, made.runs))
+    return _admitted(made, desired, account) if made.submissions else made
+
+
+def _admitted(made: Plan, desired: Desired, account: Account) -> Plan:
+    live = [run for run in made.runs if not ending.is_over(run)]
+
+    def pool_of(variant: Variant) -> str | None:
+        return pool_name(account.environment, variant.spec["experiment"].get("compute", {}).get("pool", ""))
+
+    actions = admit(made.actions, live, account.pools(), pool_of, desired.settings.policy.backlog)
+    return replace(made, actions=actions)
+
+
+def pool_name(environment: Environment, alias: str) -> str | None:
+    """The compute pool behind an alias; without one, the environment's only pool."""
+    if not alias and len(environment.pools) == 1:
+        return next(iter(environment.pools.values()))
+    return environment.pools.get(alias)

@@ -1,0 +1,56 @@
+"""What git asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from piste import repository
+from piste.environment import Settings
+from piste.errors import InvalidInput, PisteError
+from piste.experiment import Experiment, Variant
+from piste.repository import Repository
+from piste.variants import all_variants
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What the working tree asks for."""
+
+    root: Path
+    settings: Settings
+    experiments: tuple[Experiment, ...]
+    variants: tuple[Variant, ...]
+    reports: Mapping[str, bytes]
+
+    def experiment(self, name: str) -> Experiment:
+        return next(one for one in self.experiments if one.name == name)
+
+    def only(self, names: Collection[str]) -> tuple[Variant, ...]:
+        """The variants of these experiments (or experiment/variant); all of them without a name."""
+        chosen = tuple(v for v in self.variants if not names or v.experiment in names or v.title in names)
+        known = {v.experiment for v in self.variants} | {v.title for v in self.variants}
+        for name in names:
+            if name not in known:
+                raise PisteError(
+                    f"There is no experiment {name!r}.", f"There are: {', '.join(sorted(known)) or 'none'}."
+                )
+        return chosen
+
+
+def validate(root: Path) -> Repository:
+    return repository.read(root)
+
+
+def read(root: Path, tolerant: bool = False) -> Desired:
+    """What git asks for. `tolerant` passes over experiments with errors: to look at runs, or to end one.
+
+    Raises:
+        InvalidInput: any file of any experiment has an error.
+    """
+    found = validate(root)
+    errors = [problem for problem in found.problems if problem.severity == "error"]
+    if errors and not tolerant:
+        raise InvalidInput(errors)
+    return Desired(root, found.settings, found.experiments, all_variants(found.experiments), found.reports)

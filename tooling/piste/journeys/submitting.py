@@ -1,0 +1,209 @@
+"""What is due becomes jobs: one claim each, and exactly one training however many try."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from piste import cost, durations, ending, git, repository, resources
+from piste.change_rules import defaults
+from piste.environment import Runtime, Settings
+from piste.errors import PisteError, PolicyRefused, SnowflakeRefused
+from piste.journeys.ledger import identity, look, prepare
+from piste.journeys.planning import pool_name
+from piste.journeys.reading import Desired
+from piste.observed import is_closed
+from piste.payload import Payload, payload
+from piste.plan import Action, Plan
+from piste.policy import refusals
+from piste.run import Run
+
+if TYPE_CHECKING:
+    from piste.snowflake import Account, Pool
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What came of one action: the job's name, or who was faster. `credits` is what it may cost at most."""
+
+    action: Action
+    claim: str
+    credits: float | None
+    job: str | None = None
+    taken_by: str | None = None
+
+
+def apply(
+    desired: Desired, account: Account, due: Plan, tried: bool = False, allow: Collection[str] = ()
+) -> Iterator[Submission]:
+    """Submit what the plan says, one claim each. `tried` marks runs that come from somebody's working tree.
+
+    `allow` names the rules of [tool.piste.policy] that need not hold this time.
+
+    Raises:
+        PolicyRefused: too many submissions, or one that may cost more than its experiment allows: none was made.
+        PisteError: a pool or a runtime is missing; then nothing was submitted.
+    """
+    if not tried:
+        refusals(due, due.runs, desired.variants, desired.settings.policy, allow)
+    jobs = [_job(desired, account, action) for action in due.submissions]
+    archived = [] if tried else [run for run in due.orphans if not run.archived and ending.is_over(run)]
+    if not jobs and not archived:
+        return
+    prepare(account, look(desired, account))
+    origin = {**git.provenance(desired.root), **({"tried": True} if tried else {})}
+    for job in jobs:
+        yield _submit(account, job, origin)
+    for run in archived:
+        account.record(run.name, "archived", {"actor": origin["actor"], "commit": origin["commit"]})
+
+
+@dataclass(frozen=True)
+class _Job:
+    """An action with where and on what it is to run; `credits` is what it may cost at most, None without a price."""
+
+    action: Action
+    payload: Payload
+    pool: Pool
+    runtime: Runtime
+    nodes: int
+    credits: float | None
+
+
+def _job(desired: Desired, account: Account, action: Action) -> _Job:
+    experiment = action.variant.spec["experiment"]
+    compute, train = experiment.get("compute", {}), experiment["train"]
+    name = _pool(account, compute.get("pool", ""))
+    pool = account.pool(name)
+    if pool is None:
+        message = f"{action.variant.title}: there is no compute pool {name} (or this role may not see it)."
+        raise PisteError(message, "Run `piste doctor` for the SQL that makes it.")
+    nodes = train.get("nodes", 1)
+    at_most = _at_most(compute, nodes, desired.settings.credits.get(pool.family))
+    _refuse_if_too_dear(action, compute, at_most)
+    runtime = _runtime(desired.settings, train.get("runtime", ""))
+    made = payload(
+        action,
+        resources.payload_files(),
+        repository.declared_files(desired.root, desired.experiment(action.variant.experiment)),
+        (desired.root / runtime.lock).read_bytes(),
+    )
+    return _Job(action, made, pool, runtime, nodes, at_most)
+
+
+def _pool(account: Account, alias: str) -> str:
+    environment = account.environment
+    name = pool_name(environment, alias)
+    if name is None:
+        raise PisteError(
+            f"The environment {environment.name} has no pool {alias!r}." if alias else "No pool is chosen.",
+            f"It has: {', '.join(environment.pools) or 'none'}. See [tool.piste.environments.{environment.name}].",
+        )
+    return name
+
+
+def _at_most(compute: Mapping[str, Any], nodes: int, rate: float | None) -> float | None:
+    timeout = compute.get("timeout", defaults("experiment")["compute", "timeout"])
+    return None if rate is None else cost.credits(durations.seconds(timeout), nodes, rate)
+
+
+def _refuse_if_too_dear(action: Action, compute: Mapping[str, Any], at_most: float | None) -> None:
+    if at_most is not None and at_most > compute.get("max_credits", at_most):
+        raise PolicyRefused(
+            f"{action.variant.title} may cost {at_most:.2f} credits; compute.max_credits is {compute['max_credits']}.",
+            "Lower compute.timeout, or raise compute.max_credits. Nothing was submitted.",
+        )
+
+
+def _runtime(settings: Settings, name: str) -> Runtime:
+    """The runtime of that name; a baseline names none and gets the settings' own."""
+    wanted = name or settings.runtime
+    if wanted in settings.runtimes:
+        return settings.runtimes[wanted]
+    raise PisteError(
+        f"There is no runtime {wanted!r}." if wanted else "No runtime evaluates baselines.",
+        'Add it to [tool.piste.runtimes] in pyproject.toml; runtime = "…" in [tool.piste] is for baselines.',
+    )
+
+
+def _submit(account: Account, job: _Job, origin: Mapping[str, Any]) -> Submission:
+    """Close what came before, claim, record, look once more, submit, record: each may be the last that happens."""
+    action, claim = job.action, job.payload.claim
+    taken_by = _close_earlier(account, action, origin) or account.claim(claim, _comment(action, origin))
+    if taken_by:
+        return Submission(action, claim, job.credits, taken_by=taken_by)
+    body = claimed(job, origin, account.environment.name)
+    account.record(claim, "claimed", body)
+    # Between the claim and here a laptop may have slept: a later attempt has then shut this one's fence.
+    if fence := account.fence(claim):
+        return Submission(action, claim, job.credits, taken_by=closer(fence))
+    name = _start(account, job, body)
+    account.record(claim, "submitted", {"job": name})
+    return Submission(action, claim, job.credits, job=name)
+
+
+def _close_earlier(account: Account, action: Action, origin: Mapping[str, Any]) -> str:
+    """Of the attempt before, no job may begin any more. Who is at it all the same; "" if nobody is."""
+    earlier = action.after
+    if earlier is None:
+        return ""
+    passed = account.close(earlier.name, f"{origin['actor']} for attempt {action.attempt}")
+    if passed and earlier.abandoned:
+        return passed
+    if earlier.job and not earlier.job_status:
+        _cancel_quietly(account, earlier)
+    return ""
+
+
+def _cancel_quietly(account: Account, run: Run) -> None:
+    """Snowflake does not list the job. If it lives in spite of that, this ends it."""
+    try:
+        account.cancel(str(run.job))
+    except SnowflakeRefused:
+        return
+
+
+def _comment(action: Action, origin: Mapping[str, Any]) -> dict[str, Any]:
+    variant = action.variant
+    named = {"experiment": variant.experiment, "variant": variant.name, "steps": list(action.steps)}
+    who = {key: origin[key] for key in ("actor", "commit", "tried") if key in origin}
+    return {**vars(variant.digests), **named, **who}
+
+
+def claimed(job: _Job, origin: Mapping[str, Any], environment: str) -> dict[str, Any]:
+    """The ledger's row of a claim; the job carries it too, in case its submitter dies before it is written."""
+    variant = job.action.variant
+    where = {"pool": job.pool.name, "family": job.pool.family, "nodes": job.nodes}
+    return {
+        "experiment": variant.experiment,
+        "variant": variant.name,
+        "digests": vars(variant.digests),
+        "identity": identity(),
+        "steps": list(job.action.steps),
+        "spec": variant.spec,
+        "provenance": {**origin, "runtime": job.runtime.name, "environment": environment, **where},
+        "attempt": job.action.attempt,
+    }
+
+
+CLAIM_FILE = "claim.json"
+"""The ledger's row of the claim, in the job's folder on the run's stage."""
+
+
+def _start(account: Account, job: _Job, body: Mapping[str, Any]) -> str:
+    """A submission that Snowflake refuses leaves no claim that would have to grow old before it counts as lost."""
+    files = {**job.payload.files, CLAIM_FILE: json.dumps(body, sort_keys=True, ensure_ascii=False).encode()}
+    comment = f"piste {job.action.variant.title} {job.payload.claim}"
+    try:
+        made = replace(job.payload, files=files)
+        return account.submit(made, job.pool.name, job.nodes, job.runtime.image, comment)
+    except SnowflakeRefused:
+        account.close(job.payload.claim, "its submitter, whose submission was refused")
+        raise
+
+
+def closer(fence: str) -> str:
+    """Who is meant by what is written on a fence."""
+    return str(json.loads(fence)["closed_by"]) if is_closed(fence) else fence
