@@ -149,14 +149,6 @@ CASES = [
         going(due("c", "@eve", 4)),
     ),
     Case(
-        "a share of nodes is reckoned as people do",
-        due("a", count=2),
-        ["train", "1 first in the queue of PISTE_GPU (100 nodes, 1 run is live, 1 is submitted before)"],
-        going(due("c", **{"train.nodes": 128})),
-        nodes=100,
-        backlog=0.29,
-    ),
-    Case(
         "max_parallel counts what is live",
         due("a", count=2, **{"compute.max_parallel": 2}),
         ["- 2 of its runs are live; compute.max_parallel is 2"] * 2,

@@ -76,7 +76,7 @@ def _queued(pool: _Pool, waiting: Mapping[int, Action], backlog: float) -> dict[
     """Those, by index, for whom the pool has no place, with their positions."""
     taken = pool.taken()
     order = _in_turn(waiting, taken)
-    places = round(pool.nodes + backlog * pool.nodes, 9)
+    places = pool.nodes + backlog * pool.nodes
     admitted = _fitting([_nodes(waiting[index]) for index in order], sum(taken.values()), places)
     now = ", ".join(filter(None, (_count(pool.nodes, "node", "nodes"), *_busy(len(pool.live), admitted))))
     return {
