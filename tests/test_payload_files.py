@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
+import pytest
 import yaml
 
 from builders import run, variant
@@ -52,18 +55,51 @@ def test_the_resolved_recipe_keeps_to_the_runs_own_folder() -> None:
         "optimizer": {"learning_rate": 1e-5},
         "code": "train.py",
         "kill_switch_path": "/tmp/at_kill_switch",
-        "checkpoint": {"type": "deepspeed", "output_dir": "/mnt/x", "auto_resume": True},
+        "checkpoint": {"type": "deepspeed", "output_dir": "/mnt/x", "save_every_n_steps": 5},
         "data": {"cache_dir": "/tmp", "sources": []},
     }
     made = resolved_recipe(recipe)
     assert made["checkpoint"] == [
-        {"type": "deepspeed", "output_dir": "./output/resume", "auto_resume": True},
+        {"type": "deepspeed", "output_dir": "./output/resume", "save_every_n_steps": 5, "auto_resume": True},
         {"type": "huggingface", "output_dir": "./output/checkpoint", "save_end_of_training": True},
     ]
     assert (made["code"], made["kill_switch_path"]) == ("payload_hooks.py", "./kill-switch")
     assert made["data"] == {"cache_dir": "./cache", "sources": []}
     assert recipe["data"] == {"cache_dir": "/tmp", "sources": []}
     assert yaml.safe_load(yaml.safe_dump(made))["optimizer"]["learning_rate"] == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("engines", "resuming"),
+    [
+        ([{"type": "deepspeed", "auto_resume": True}], []),
+        ([{"type": "deepspeed", "save_every_n_steps": 0, "save_end_of_training": False}], []),
+        ([{"type": "deepspeed", "save_every_n_steps": 5, "enabled": False}], []),
+        ([{"type": "huggingface", "save_every_n_steps": 5, "auto_resume": True}], []),
+        ([{"save_every_n_epochs": 1}], [0]),
+        ([{"type": "huggingface"}, {"type": "deepspeed", "save_every_n_steps": "1k"}], [1]),
+        ([{"type": "deepspeed", "save_every_n_steps": 5}, {"type": "deepspeed", "save_end_of_training": True}], [0]),
+    ],
+)
+def test_the_one_engine_that_saves_states_resumes(engines: list[dict[str, Any]], resuming: list[int]) -> None:
+    made = resolved_recipe({"checkpoint": engines})["checkpoint"]
+    assert [index for index, engine in enumerate(made) if engine.get("auto_resume")] == resuming
+
+
+def test_a_run_knows_its_time_and_its_earlier_attempts() -> None:
+    (action,) = plan([LORA], []).actions
+    told = json.loads(payload(replace(action, earlier=("RUN_A_2", "RUN_A_1")), PAYLOAD, {}, b"").files["run.json"])
+    assert (told["timeout_seconds"], told["resume_from"]) == (3600, ["RUN_A_2", "RUN_A_1"])
+    (action,) = plan([variant(**{"compute.timeout": "1h30m"})], []).actions
+    assert json.loads(payload(action, PAYLOAD, {}, b"").files["run.json"])["timeout_seconds"] == 5400
+    (action,) = plan([variant(**{"compute": {}})], []).actions
+    assert json.loads(payload(action, PAYLOAD, {}, b"").files["run.json"])["timeout_seconds"] == 7200
+
+
+def test_only_a_training_resumes() -> None:
+    (action,) = plan([variant(**{"suite.generate.max_new_tokens": 9})], [run(LORA)]).actions
+    made = payload(replace(action, earlier=("RUN_A_1",)), PAYLOAD, {}, b"")
+    assert json.loads(made.files["run.json"])["resume_from"] == []
 
 
 def test_job_names_are_identifiers() -> None:

@@ -110,6 +110,8 @@ def instruct(name: str, steps: list[str], change: Any = None, **more: Any) -> di
         "suite_name": "tiny-notes",
         "tracking": {"experiment": "PISTE_TINY", "run": name, "parameters": {"recipe.train_iters": "4"}},
         "heartbeat_seconds": 1,
+        "timeout_seconds": 3600,
+        "resume_from": [],
         **more,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from payload import training
-from payload.failure import RunError
+from payload.failure import Failure, RunError
 from payload.training import Training
 
 FINISHED = "Train iter: 2/2 100% | loss: 0.5\n*** Training finished normally.\n"
@@ -99,7 +100,6 @@ def break_checkpoint(good: Training) -> None:
         (break_log, "without saying that the training finished"),
         (break_last_step, "stopped at step 1 of 2"),
         (break_steps, "without a single step"),
-        (break_loss, "loss is not a number"),
         (break_adapter, "adapter is as it started"),
         (break_weights, "checkpoint has no weights"),
         (break_checkpoint, "There is no checkpoint"),
@@ -111,6 +111,18 @@ def test_exit_code_0_alone_is_not_believed(good: Training, break_it: Any, told: 
     assert found["kind"] == "training"
     assert told in found["message"]
     json.dumps(training.summary(good, "failed"), allow_nan=False)
+
+
+def test_a_loss_that_is_no_number_at_the_end_is_diverged(good: Training) -> None:
+    break_loss(good)
+    found = failure(good)
+    assert (found["kind"], found["message"]) == ("diverged", "The loss is not a number since step 2.")
+    assert training.summary(good, "failed")["loss"] == [[2, None]]
+
+
+def test_what_stopped_a_training_is_what_it_is_told_by(good: Training) -> None:
+    stopped = dataclasses.replace(good, stopped=Failure("stalled", "The step after step 2 did not come within 100 s."))
+    assert failure(stopped)["kind"] == "stalled"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from payload.failure import LOGS_HINT, Failure, RunError, killed_by
 from payload.progress import Lines, Reporter, generation_state
 from payload.spec import Spec
 from payload.training import environment
+from payload.watch import Deadline
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,25 @@ def predict(
     folder: Path,
     log: Path,
     reporter: Reporter,
+    deadline: Deadline,
 ) -> Evaluation:
     started = time.monotonic()
     work = folder / "generate"
     work.mkdir()
     _write_request(spec, rows, source, work)
     lines = Lines(work / generate.PREDICTIONS)
+
+    def look() -> None:
+        reporter.show(generation_state(lines.update(), len(rows)))
+        if deadline.up:
+            raise RunError(deadline.failure(f"after {len(lines.all)} of {len(rows)} answers", spec.title))
+
     code = child.run(
         [sys.executable, "-m", "payload.generate", str(work)],
         cwd=folder,
         log=log,
         environment=environment(spec, app, folder),
-        watch=lambda: reporter.show(generation_state(lines.update(), len(rows))),
+        watch=look,
     )
     found = {line["sample"]: line for line in lines.update()}
     if code != 0 or found.keys() != rows.keys():

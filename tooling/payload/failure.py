@@ -11,8 +11,8 @@ LOGS_HINT = "The traceback is in the run's logs on its stage: piste logs shows t
 
 @dataclass(frozen=True)
 class Failure:
-    """`phase`: fetch, train, generate, score, upload. `kind`: recipe, data, killed, cancelled, training, evaluation,
-    platform. `type` is an exception's type or a signal's name."""
+    """`phase`: fetch, train, generate, score, upload. `kind`: recipe, data, training, diverged, stalled, killed,
+    evaluation, timeout, cancelled, platform. `type` is an exception's type or a signal's name."""
 
     kind: str
     message: str

@@ -1,21 +1,25 @@
 """Loaded by ArcticTraining as the recipe's `code:` in every rank; it then loads the user's own code.
 
 Adds the data source `snowflake_messages`, and on disk what ArcticTraining does not write: a line per optimizer step,
-the evaluation loss, and the reason of an error without its text. Written against ArcticTraining 0.8.0.
+the evaluation loss, a pulse, which states to resume from are complete, and the reason of an error without its text.
+Written against ArcticTraining 0.8.0.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Optional
 
+from arctic_training.checkpoint.ds_engine import DSCheckpointEngine
 from arctic_training.config.trainer import load_user_module_from_path
 from arctic_training.data.snowflake_source import SnowflakeDataSource, SnowflakeSourceConfig
 from arctic_training.metrics import gather_object
@@ -24,6 +28,8 @@ from datasets import Dataset
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from payload import failure, snowflake_session, templates
+from payload.resume import COMPLETE, CURVE
+from payload.watch import PULSE
 
 OUTPUT = Path(os.environ.get("PISTE_OUTPUT", "output"))
 STEPS, EVALUATIONS, ERROR = "steps.jsonl", "eval.jsonl", "error.json"
@@ -72,22 +78,64 @@ def _sample(prompt: dict[str, str], row: dict[str, Any]) -> dict[str, Any]:
     return {"messages": messages}
 
 
-def freeze_garbage(self: Trainer) -> None:
+def begin(self: Trainer) -> None:
     """ArcticTraining collects garbage at each step: 0.4 s per step with all its modules loaded."""
     gc.collect()
     gc.freeze()
     self.piste_started = time.monotonic()
     self.piste_tokens, self.piste_losses, self.piste_step = 0, [], self.global_step
+    self.piste_loss = None
+    if self.is_resume:
+        leave_out_learned_batches(self)
 
 
-def count_tokens(self: Trainer, batch: Any) -> Any:
+def leave_out_learned_batches(trainer: Trainer) -> None:
+    """ArcticTraining leaves out as many batches as there were steps, and so repeats some where gradients accumulate.
+
+    With `global_step_this_run` at 0, a training that has no step left would not save its end either.
+    """
+    learned = trainer.global_step * trainer.config.gradient_accumulation_steps
+    trainer.epoch_idx, of_epoch = divmod(learned, len(trainer.train_dataloader))
+    trainer.train_dataloader = Rest(trainer.train_dataloader, of_epoch)
+    trainer.global_step_this_run = -1
+    trainer.is_resume = False
+
+
+class Rest:
+    """A data loader that leaves out its first batches, once."""
+
+    def __init__(self, loader: Any, batches: int) -> None:
+        self._loader, self._batches = loader, batches
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        first, self._batches = self._batches, 0
+        return itertools.islice(iter(self._loader), first, None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
+def begin_step(self: Trainer, batch: Any) -> Any:
+    """Tokens count padding. What belongs to the step before is written by now."""
+    publish_state(self)
+    pulse(self, "step")
     self.piste_tokens += batch["input_ids"].numel() if "input_ids" in batch else 0
     return batch
 
 
+def note_loss(self: Trainer, loss: Any) -> Any:
+    """For recipes that switch ArcticTraining's own metrics off."""
+    self.piste_loss = loss
+    return loss
+
+
 def write_step(self: Trainer) -> None:
-    """After each micro-step; a line for each that moved the weights. Tokens count padding, over all ranks."""
-    self.piste_losses.append(getattr(self.metrics, "values", {}).get("loss"))
+    """After each micro-step; a line for each that moved the weights. Tokens are of all ranks."""
+    pulse(self, "step")
+    self.piste_losses.append(_loss(self))
     if self.global_step == self.piste_step:
         return
     losses = [loss for loss in self.piste_losses if loss is not None]
@@ -106,6 +154,13 @@ def write_step(self: Trainer) -> None:
     self.piste_started, self.piste_tokens, self.piste_losses, self.piste_step = now, 0, [], self.global_step
 
 
+def _loss(trainer: Trainer) -> float | None:
+    recorded = getattr(trainer.metrics, "values", {}).get("loss")
+    if recorded is None and trainer.piste_loss is not None:
+        return float(trainer.piste_loss)
+    return recorded
+
+
 def _expected_steps(trainer: Trainer) -> int:
     """ArcticTraining's own horizon forgets gradient accumulation unless `train_iters` is set."""
     if trainer.config.train_iters:
@@ -114,6 +169,7 @@ def _expected_steps(trainer: Trainer) -> int:
 
 
 def write_evaluation(self: Trainer) -> None:
+    pulse(self, "step")
     losses = getattr(self.metrics, "values", {}).get("loss/eval")
     if not losses:
         return
@@ -128,12 +184,83 @@ def _append(trainer: Trainer, name: str, line: dict[str, Any]) -> None:
             file.write(json.dumps(line) + "\n")
 
 
+def pulse(trainer: Trainer, phase: str) -> None:
+    """A sign of life for whoever watches, who sees that it differs from the last one; no clock is compared."""
+    trainer.piste_phase = phase
+    if trainer.global_rank == 0:
+        trainer.piste_beats = getattr(trainer, "piste_beats", 0) + 1
+        _replace(OUTPUT / PULSE, {"phase": phase, "beat": trainer.piste_beats})
+
+
+def beat(self: Trainer) -> None:
+    """Before each batch, so that a long evaluation shows that it goes on."""
+    pulse(self, getattr(self, "piste_phase", "step"))
+
+
+def begin_evaluation(self: Trainer) -> None:
+    pulse(self, "evaluate")
+
+
+def begin_checkpoint(self: Trainer) -> None:
+    pulse(self, "checkpoint")
+
+
+def end_checkpoint(self: Trainer) -> None:
+    pulse(self, "end" if self.training_finished else "step")
+
+
+def end(self: Trainer) -> None:
+    publish_state(self)
+    pulse(self, "end")
+
+
+def name_state_by_its_weights(self: DSCheckpointEngine) -> None:
+    """ArcticTraining saves before it counts the step: what it names 5 has seen the sixth batch, and would again."""
+    trainer = self.trainer
+    trainer.piste_counted, trainer.global_step = trainer.global_step, trainer.model.global_steps
+    trainer.piste_saved = self.checkpoint_dir / self.checkpoint_tag
+    if trainer.global_rank == 0:
+        (trainer.piste_saved / COMPLETE).unlink(missing_ok=True)
+
+
+def restore_count(self: DSCheckpointEngine) -> None:
+    self.trainer.global_step = self.trainer.piste_counted
+
+
+def publish_state(trainer: Trainer) -> None:
+    """All ranks have written their parts, and the lines of the state's last step are there: add them, and say so.
+
+    The time makes a state that is written again under its name another one.
+    """
+    folder, trainer.piste_saved = getattr(trainer, "piste_saved", None), None
+    if folder is None or trainer.global_rank != 0:
+        return
+    for name in CURVE:
+        if (OUTPUT / name).exists():
+            shutil.copyfile(OUTPUT / name, folder / name)
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    _replace(folder / COMPLETE, {"step": trainer.global_step, "at": time.time(), "files": sizes})
+
+
+def _replace(path: Path, content: dict[str, Any]) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(json.dumps(content))
+    new.replace(path)
+
+
 CALLBACKS = (
-    ("pre-train", freeze_garbage),
-    ("pre-step", count_tokens),
+    ("pre-train", begin),
+    ("pre-step", begin_step),
+    ("pre-loss", beat),
+    ("pre-backward", note_loss),
     ("post-step", write_step),
+    ("pre-evaluate", begin_evaluation),
     ("post-evaluate", write_evaluation),
+    ("pre-checkpoint", begin_checkpoint),
+    ("post-checkpoint", end_checkpoint),
+    ("post-train", end),
 )
+STATE_CALLBACKS = (("pre-save", name_state_by_its_weights), ("post-save", restore_count))
 
 
 def _trainers(parent: type[Trainer]) -> Iterator[type[Trainer]]:
@@ -169,7 +296,12 @@ def _load_user_code() -> None:
         load_user_module_from_path(path.resolve())
 
 
+def _add(owner: type[Any], callbacks: Iterable[tuple[str, Callable[..., Any]]]) -> None:
+    owner._class_callbacks += [callback for callback in callbacks if callback not in owner._class_callbacks]
+
+
 sys.excepthook = note_error
 for trainer in _trainers(Trainer):
-    trainer._class_callbacks += [callback for callback in CALLBACKS if callback not in trainer._class_callbacks]
+    _add(trainer, CALLBACKS)
+_add(DSCheckpointEngine, STATE_CALLBACKS)
 _load_user_code()

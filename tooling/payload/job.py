@@ -13,13 +13,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from payload import environment, evaluation, inputs, snowflake_session, spec, templates, tracking, training
+from payload import (
+    environment,
+    evaluation,
+    inputs,
+    resume,
+    snowflake_session,
+    spec,
+    templates,
+    tracking,
+    training,
+    weights,
+)
 from payload.evaluation import Evaluation
 from payload.failure import Cancelled, Failure, RunError, unexpected
+from payload.keep import Growing, Keeper, upload_as
 from payload.progress import Reporter
 from payload.snowflake_session import Store
 from payload.spec import Spec
 from payload.training import RECIPE, Training
+from payload.watch import Deadline, Guard, Watch
 
 
 @dataclass
@@ -30,7 +43,10 @@ class Job:
     store: Store
     app: Path
     folder: Path
+    deadline: Deadline
+    watch: Watch
     phase: str = "fetch"
+    resumed: resume.Resumed | None = None
     training: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
     failure: Failure | None = None
@@ -46,18 +62,37 @@ class Job:
     def log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"
 
+    @property
+    def growing(self) -> tuple[tuple[Path, str, str], ...]:
+        """What is written as the run goes on: the file, and its name and folder on the stage."""
+        output = self.folder / "output"
+        return (
+            (self.log("train"), "train.log", "logs"),
+            (self.log("generate"), "generate.log", "logs"),
+            (output / "train-log-metrics.jsonl", "train.jsonl", "metrics"),
+            (output / "eval.jsonl", "eval.jsonl", "metrics"),
+        )
 
-def run(app: Path | None = None) -> dict[str, Any]:
+    def keeper(self) -> Keeper:
+        """Uploads logs, metrics and states to resume from while it is entered."""
+        logs = Growing(self.store, self.growing, self.folder / "keep")
+        states = resume.StateUploads(self.store, self.folder)
+        return Keeper([logs.upload, states.upload])
+
+
+def run(app: Path | None = None, watch: Watch | None = None) -> dict[str, Any]:
     """Do what run.json says; raises, without data in its words, when that did not work out."""
+    watch = watch or Watch()
     app = app or Path(__file__).resolve().parents[1]
     task = spec.read(app / "run.json")
+    deadline = Deadline(task.timeout_seconds, watch.clock)
     store = Store(snowflake_session.open_session(), task.run)
     if not store.fence(snowflake_session.service_name()):
         _say("another job has started this run already: this one ends and changes nothing")
         return {"run": task.run, "duplicate": True}
     folder = Path(tempfile.mkdtemp(prefix="piste-"))
     try:
-        return _run(Job(task, store, app, folder))
+        return _run(Job(task, store, app, folder, deadline, watch))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -88,8 +123,15 @@ def _work(job: Job) -> None:
 
 def _train(job: Job) -> Training:
     job.enter("train")
-    trained, code = training.train(job.spec, job.app, job.folder, job.log("train"), job.reporter)
+    job.resumed = _resume(job)
+    guard = Guard(job.watch, job.deadline, job.folder, job.resumed.step if job.resumed else 0)
+    with job.keeper():
+        trained, code = training.train(
+            job.spec, job.app, job.folder, job.log("train"), job.reporter, guard, job.resumed
+        )
     job.training = training.summary(trained, "failed")
+    if guard.switched and _timed_out(trained, code):
+        raise RunError(_out_of_time(job, trained))
     training.verify(trained, code)
     job.enter("upload")
     assert trained.checkpoint is not None
@@ -99,20 +141,55 @@ def _train(job: Job) -> Training:
     return trained
 
 
+def _resume(job: Job) -> resume.Resumed | None:
+    """States of several nodes lie on several disks: those runs begin at their start."""
+    if job.spec.nodes > 1 or not training.resumes(job.folder):
+        return None
+    return resume.restore(job.store, job.spec.resume_from, job.folder)
+
+
+def _timed_out(trained: Training, code: int) -> bool:
+    """Not if it reached its end just then, or something else ended it."""
+    if trained.stopped:
+        return trained.stopped.kind == "timeout"
+    return code == 0 and trained.ending() == "kill_switch"
+
+
+def _out_of_time(job: Job, trained: Training) -> Failure:
+    """A training that came to its end when it was told to has left a whole checkpoint, which is kept, not evaluated."""
+    kept = trained.stopped is None and trained.checkpoint is not None and not weights.doubt(trained.checkpoint)
+    if kept and trained.checkpoint:
+        job.store.upload_folder(trained.checkpoint, "checkpoint")
+    last = trained.steps[-1] if trained.steps else None
+    where = f"at step {last['step']} of {last['steps']}" if last else "before the first step"
+    there = "; the checkpoint is on the stage" if kept else ""
+    return job.deadline.failure(f"{where}{there}", job.spec.title)
+
+
 def _evaluate(job: Job, checkpoint: Path | None) -> None:
     job.enter("generate" if job.spec.generates else "score")
+    _mind_time(job)
     suite = job.spec.suite
     rows = evaluation.samples(suite, job.store.rows(suite["data"]["sql"]))
     found = _generate(job, rows, checkpoint) if job.spec.generates else _reuse(job, rows)
     job.enter("score")
+    _mind_time(job)
     scored = evaluation.score(found, suite, rows)
     job.store.replace_rows("SAMPLE_SCORES", ["SAMPLE_ID", "SCORE", "FIELD", "VALUE"], scored.score_rows())
     job.evaluation = scored.summary("done")
 
 
+def _mind_time(job: Job) -> None:
+    if job.deadline.up:
+        raise RunError(job.deadline.failure(f"before the run could {job.phase}", job.spec.title))
+
+
 def _generate(job: Job, rows: Mapping[str, Mapping[str, Any]], checkpoint: Path | None) -> Evaluation:
     source = inputs.model_source(job.spec, job.folder, checkpoint)
-    found = evaluation.predict(job.spec, rows, source, job.app, job.folder, job.log("generate"), job.reporter)
+    with job.keeper():
+        found = evaluation.predict(
+            job.spec, rows, source, job.app, job.folder, job.log("generate"), job.reporter, job.deadline
+        )
     job.store.replace_rows("PREDICTIONS", ["SAMPLE_ID", "PREDICTION", "TOKENS", "SECONDS"], found.prediction_rows())
     return found
 
@@ -136,7 +213,8 @@ def _note(job: Job, error: BaseException) -> None:
 def _mark_undone(job: Job, status: str) -> None:
     """Every part that this run was to do and did not finish, begun or not."""
     if job.spec.trains and (job.training is None or job.training["status"] != "done"):
-        found = job.training or training.summary(Training(job.folder, job.log("train"), 0.0), status)
+        files = Training(job.folder, job.log("train"), 0.0, job.resumed)
+        found = job.training or training.summary(files, status)
         job.training = {**found, "status": status}
     if job.spec.evaluates and job.evaluation is None:
         job.evaluation = Evaluation({}, generated=False).summary(status)
@@ -176,21 +254,14 @@ def _results(job: Job) -> dict[str, Any]:
 
 def _upload(job: Job, results: Mapping[str, Any]) -> None:
     """results.json comes last: where it is, all else is."""
-    written = Training(job.folder, job.log("train"), 0.0)
     (job.folder / "results.json").write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
     for source, name, target in (
-        (job.log("train"), "train.log", "logs"),
-        (job.log("generate"), "generate.log", "logs"),
-        (written.metrics, "train.jsonl", "metrics"),
-        (written.output / "eval.jsonl", "eval.jsonl", "metrics"),
+        *job.growing,
         (job.folder / RECIPE, RECIPE, ""),
         (job.folder / "results.json", "results.json", ""),
     ):
         if source.exists():
-            named = job.folder / "upload" / name
-            named.parent.mkdir(exist_ok=True)
-            shutil.copyfile(source, named)
-            job.store.upload(named, target)
+            upload_as(job.store, source, name, target, job.folder / "upload")
 
 
 @contextmanager

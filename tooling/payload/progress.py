@@ -39,11 +39,12 @@ class State:
 
 class Reporter:
     """Says each change of phase and each step once; a heartbeat is written for the first and last of a phase's steps,
-    and every `every` seconds."""
+    for the last one before a phase ends early, and every `every` seconds."""
 
     def __init__(self, store: Store, every: float) -> None:
         self._store, self._every = store, every
         self._said: State | None = None
+        self._beaten: State | None = None
         self._beat_at = float("-inf")
 
     def phase(self, name: str) -> None:
@@ -60,8 +61,14 @@ class Reporter:
         if marked or time.monotonic() - self._beat_at >= self._every:
             self._beat(state)
 
+    def last(self, state: State) -> None:
+        """Whatever comes after, the ledger knows how far it was."""
+        self.show(state)
+        if self._beaten != state:
+            self._beat(state)
+
     def _beat(self, state: State) -> None:
-        self._beat_at = time.monotonic()
+        self._beat_at, self._beaten = time.monotonic(), state
         self._store.try_event("heartbeat", finite(asdict(state)))
 
 

@@ -121,13 +121,27 @@ class Store:
 
     def upload(self, source: Path, target: str = "") -> None:
         """One whole file into a folder of the run's stage."""
+        path = str(source.resolve()).replace("\\", "\\\\").replace("'", "\\'")
         location = f"@{self.run}/{target}".rstrip("/")
-        self.session.file.put(str(source), location, auto_compress=False, overwrite=True)
+        self._aside(f"PUT 'file://{path}' '{location}' AUTO_COMPRESS = FALSE OVERWRITE = TRUE")
 
     def upload_folder(self, folder: Path, target: str) -> None:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             inside = path.parent.relative_to(folder).as_posix()
             self.upload(path, target if inside == "." else f"{target}/{inside}")
+
+    def names(self) -> list[str]:
+        """All files of the run's stage, relative to it."""
+        return [row[0].partition("/")[2] for row in self._aside(f"LIST '@{self.run}/'")]
+
+    def remove(self, inside: str) -> None:
+        """What lies below a folder of the run's stage."""
+        self._aside(f"REMOVE '@{self.run}/{inside}'")
+
+    def _aside(self, statement: str) -> list[tuple[Any, ...]]:
+        """With a cursor of its own, so that a thread may do it: a connection may be shared, a Snowpark session not."""
+        with self.session.connection.cursor() as cursor:
+            return [tuple(row) for row in cursor.execute(statement).fetchall()]
 
     def _sql(self, statement: str, parameters: Sequence[Any] | None = None) -> list[Any]:
         return list(self.session.sql(statement, params=parameters).collect())

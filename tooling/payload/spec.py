@@ -14,7 +14,8 @@ SCHEMA = "run/v1"
 @dataclass(frozen=True)
 class Spec:
     """The fields of run.json under their own names; `trained_run` and `predicted_run` are the runs whose checkpoint
-    or predictions are evaluated again."""
+    or predictions are evaluated again. `timeout_seconds` is for the whole run; `resume_from` names earlier attempts,
+    the latest first, whose stages may hold a state to train on from."""
 
     run: str
     experiment: str
@@ -30,6 +31,13 @@ class Spec:
     suite: Mapping[str, Any]
     tracking: Mapping[str, Any]
     heartbeat_seconds: float
+    timeout_seconds: float
+    resume_from: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """As `piste apply --retry` takes it."""
+        return f"{self.experiment}/{self.variant}" if self.variant else self.experiment
 
     @property
     def trains(self) -> bool:
@@ -63,4 +71,6 @@ def read(path: Path) -> Spec:
         suite=document["suite"] or {},
         tracking=document["tracking"] or {},
         heartbeat_seconds=document["heartbeat_seconds"],
+        timeout_seconds=document["timeout_seconds"],
+        resume_from=tuple(document["resume_from"]),
     )

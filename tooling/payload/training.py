@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
@@ -11,14 +10,18 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from payload import child, weights
 from payload.failure import LOGS_HINT, Failure, RunError, killed_by, missing_object
 from payload.progress import Lines, Reporter, finite, lines, training_state
+from payload.resume import Resumed
 from payload.spec import Spec
+from payload.watch import Guard, lost, not_a_number
 
 RECIPE = "recipe.resolved.yaml"
 HOOKS = "payload_hooks.py"
@@ -34,11 +37,13 @@ never do lose a fifth on idle cores (50 answers of SmolLM2-135M in batches of 25
 
 @dataclass(frozen=True)
 class Training:
-    """What the files of a training say; `seconds` is wall time with start-up."""
+    """What the files of a training say; `seconds` is wall time with start-up, `stopped` why it was not let go on."""
 
     folder: Path
     log: Path
     seconds: float
+    resumed: Resumed | None = None
+    stopped: Failure | None = None
 
     @property
     def output(self) -> Path:
@@ -82,21 +87,27 @@ def _reason(words: str) -> str:
     return "kill_switch" if "kill switch" in words else "user_code"
 
 
-def train(spec: Spec, app: Path, folder: Path, log: Path, reporter: Reporter) -> tuple[Training, int]:
+def train(
+    spec: Spec, app: Path, folder: Path, log: Path, reporter: Reporter, guard: Guard, resumed: Resumed | None
+) -> tuple[Training, int]:
     """Run the recipe in `folder`; the exit code alone does not tell whether it went well, see `verify`."""
     shutil.copyfile(app / "payload" / "hooks.py", folder / HOOKS)
     _drop_stale_locks(Path(os.environ.get("TORCH_EXTENSIONS_DIR", "~/.cache/torch_extensions")).expanduser())
     started = time.monotonic()
     steps = Lines(folder / "output" / "steps.jsonl")
-    code = child.run(
-        command(spec),
-        cwd=folder,
-        log=log,
-        environment=environment(spec, app, folder),
-        watch=lambda: reporter.show(training_state(steps.update())),
-    )
-    reporter.show(training_state(steps.update()))
-    return Training(folder, log, round(time.monotonic() - started, 1)), code
+
+    def look() -> None:
+        reporter.show(training_state(steps.update()))
+        guard.look(steps.all)
+
+    code, stopped = 0, None
+    try:
+        code = child.run(command(spec), cwd=folder, log=log, environment=environment(spec, app, folder), watch=look)
+    except RunError as error:
+        stopped = error.failure
+    finally:
+        reporter.last(training_state(steps.update()))
+    return Training(folder, log, round(time.monotonic() - started, 1), resumed, stopped), code
 
 
 def _drop_stale_locks(extensions: Path, seconds: float = 600.0) -> None:
@@ -104,6 +115,12 @@ def _drop_stale_locks(extensions: Path, seconds: float = 600.0) -> None:
     for lock in extensions.rglob("lock"):
         if time.time() - lock.stat().st_mtime > seconds:
             lock.unlink(missing_ok=True)
+
+
+def resumes(folder: Path) -> bool:
+    """Whether the recipe saves states that ArcticTraining goes on from."""
+    engines = yaml.safe_load((folder / RECIPE).read_text()).get("checkpoint") or []
+    return any(engine.get("auto_resume") for engine in ([engines] if isinstance(engines, Mapping) else engines))
 
 
 def command(spec: Spec) -> list[str]:
@@ -139,8 +156,12 @@ def _free_port() -> int:
 
 def verify(training: Training, code: int) -> None:
     """Raise what went wrong; ArcticTraining ends with 0 also when it stopped early or its launcher was killed."""
+    if training.stopped:
+        raise RunError(training.stopped)
     if code != 0:
         raise RunError(_failure(training, code))
+    if step := lost([{"step": step, "loss": loss} for step, loss in training.curve()]):
+        raise RunError(not_a_number(step))
     problem = next(filter(None, _doubts(training)), "")
     if problem:
         raise RunError(Failure("training", problem, "", LOGS_HINT, code))
@@ -153,11 +174,9 @@ def _doubts(training: Training) -> Sequence[str]:
     if not steps:
         return ["ArcticTraining ended without a single step."]
     last = steps[-1]
-    losses = [loss for _, loss in training.curve()]
     short = ending == "finished" and last["step"] < last["steps"]
     return [
         f"ArcticTraining stopped at step {last['step']} of {last['steps']}." if short else "",
-        "The loss is not a number any more." if losses and not math.isfinite(losses[-1]) else "",
         weights.doubt(training.checkpoint),
     ]
 
@@ -212,4 +231,5 @@ def summary(training: Training, status: str) -> dict[str, Any]:
         "final_line": bool(training.ending()),
         "early_exit": None if training.ending() in ("", "finished") else training.ending(),
         "checkpoint": weights.describe(checkpoint) if checkpoint else None,
+        "resumed": asdict(training.resumed) if training.resumed else None,
     }

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from piste import durations
+from piste.change_rules import defaults
 from piste.experiment import Document, Variant
 from piste.plan import Action
 
@@ -80,7 +82,27 @@ def _checkpoints(configured: Any) -> list[dict[str, Any]]:
         engine["output_dir"] = "./output/checkpoint" if final else "./output/resume"
         if final:
             engine["save_end_of_training"] = True
+    _let_one_resume(engines)
     return engines
+
+
+def _let_one_resume(engines: list[dict[str, Any]]) -> None:
+    """ArcticTraining resumes with DeepSpeed's engine only, which is its default, and with one of them at most."""
+    able = [engine for engine in engines if engine.get("type", "deepspeed") == "deepspeed" and _saves(engine)]
+    for engine in engines:
+        engine.pop("auto_resume", None)
+    if able:
+        able[0]["auto_resume"] = True
+
+
+def _saves(engine: Document) -> bool:
+    when = ("save_every_n_steps", "save_every_n_epochs", "save_end_of_training")
+    return bool(engine.get("enabled", True)) and any(engine.get(key) for key in when)
+
+
+def _timeout(document: Document) -> float:
+    written = document.get("compute", {}).get("timeout", defaults("experiment")["compute", "timeout"])
+    return durations.seconds(written)
 
 
 def _instructions(action: Action, claim: str, heartbeat_seconds: int) -> dict[str, Any]:
@@ -105,6 +127,8 @@ def _instructions(action: Action, claim: str, heartbeat_seconds: int) -> dict[st
         "suite": spec["suite"],
         "tracking": {"experiment": _tracking_name(variant), "run": claim, "parameters": _parameters(variant)},
         "heartbeat_seconds": heartbeat_seconds,
+        "timeout_seconds": _timeout(spec["experiment"]),
+        "resume_from": list(action.earlier) if "train" in action.steps else [],
     }
 
 
