@@ -385,21 +385,42 @@ def new(at: Place, name: str, source: str) -> int:
 
 @main.command()
 @shown_as("text", "json", "sql")
+@click.option("--probe", is_flag=True, help="Try what piste takes for true of the server; runs two short jobs.")
 @place
 @command
-def doctor(at: Place, shape: str) -> int:
+def doctor(at: Place, shape: str, probe: bool) -> int:
     """Say what is missing in Snowflake.
 
     Objects and privileges, with the SQL that makes them.
+
+    \b
+    piste doctor --probe               up to 5 minutes and 0.1 credits; removes all that it makes
     """
     from piste import doctor as examination
     from piste import journeys
 
     desired = journeys.read(at.root)
     with _account(at, desired) as account:
+        if probe:
+            return _probe(desired, account, shape)
         findings = examination.examine(account.ask, account.environment, desired.experiments)
     click.echo(examination.RENDER[shape](findings), nl=False)
     return int(any(not finding.well for finding in findings))
+
+
+def _probe(desired: Desired, account: Account, shape: str) -> int:
+    from piste import inferences, probe
+
+    if shape not in inferences.RENDER:
+        raise click.UsageError(f"--probe has no --format {shape}.")
+    ready = probe.ready(account, desired.settings, desired.root)
+    click.echo(probe.announcement(ready, account), err=True)
+    try:
+        report = probe.run(account, ready, lambda said: click.echo(said, err=True))
+    except KeyboardInterrupt:
+        return 130
+    click.echo(inferences.RENDER[shape](report), nl=False)
+    return int(not report.well)
 
 
 @main.command()
