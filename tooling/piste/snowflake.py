@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from snowflake.connector.errors import DatabaseError, OperationalError
+from snowflake.connector import errors
 from snowflake.connector.errors import Error as ConnectorError
+from snowflake.connector.vendored.requests import RequestException
 from snowflake.ml import jobs
 from snowflake.snowpark import Row, Session
 from snowflake.snowpark.exceptions import SnowparkClientException, SnowparkSessionException, SnowparkSQLException
@@ -46,6 +48,24 @@ OBSERVE = (
     r"SHOW STAGES LIKE 'RUN\\_%' IN SCHEMA {schema}",
     r"SHOW JOB SERVICES LIKE 'RUN\\_%' IN SCHEMA {schema}",
 )
+
+LOGIN_ENDED = range(390110, 390116)
+"""Error numbers: the tokens of a session, and of its renewal, have expired or are not known any more."""
+
+UNANSWERED = (
+    errors.OperationalError,
+    errors.HttpError,
+    errors.InternalServerError,
+    errors.BadGatewayError,
+    errors.ServiceUnavailableError,
+    errors.GatewayTimeoutError,
+    errors.RequestTimeoutError,
+    errors.RequestExceedMaxRetryError,
+    errors.TooManyRequests,
+    errors.OtherHTTPRetryableError,
+    RequestException,  # a connection that is reset within the reply: the connector lets it through
+)
+FAILURES = (SnowparkSQLException, SnowparkClientException, ConnectorError, RequestException)
 
 NETWORK_SECONDS = 60
 """How long the client repeats a request that gets no answer; `journeys.follow` outlasts longer outages."""
@@ -78,6 +98,7 @@ def connect(environment: Environment, connection: str | None = None) -> Iterator
         SnowflakeRefused: no such connection, login refused, or a statement failed within the block.
     """
     logging.getLogger("snowflake.snowpark").setLevel(logging.ERROR)
+    _keep_quiet_in_threads()
     name = connection or environment.connection or os.environ.get("SNOWFLAKE_DEFAULT_CONNECTION_NAME") or "default"
     wanted = {key: getattr(environment, key) for key in ("role", "warehouse", "database", "schema")}
     options: dict[str, Any] = {key: value for key, value in wanted.items() if value}
@@ -90,11 +111,21 @@ def connect(environment: Environment, connection: str | None = None) -> Iterator
         account.leave()
 
 
+def _keep_quiet_in_threads() -> None:
+    """The connector's own threads print a traceback where Snowflake does not answer; the statement's error says it."""
+
+    def only_of_others(told: threading.ExceptHookArgs) -> None:
+        if not isinstance(told.exc_value, ConnectorError | RequestException):
+            threading.__excepthook__(told)
+
+    threading.excepthook = only_of_others
+
+
 @contextlib.contextmanager
 def _refusals(what: str = "Snowflake refused a statement.") -> Iterator[None]:
     try:
         yield
-    except (SnowparkSQLException, SnowparkClientException, ConnectorError) as error:
+    except FAILURES as error:
         if _unanswered(error):
             hint = "Nothing is lost: run the same command again."
             raise SnowflakeUnreachable(f"Snowflake does not answer.\n  {_sentence(error)}", hint) from error
@@ -103,9 +134,11 @@ def _refusals(what: str = "Snowflake refused a statement.") -> Iterator[None]:
 
 def _unanswered(error: Exception) -> bool:
     """The network's fault, or that of something between: the connector has given up repeating the request."""
-    if isinstance(error, DatabaseError):
-        return isinstance(error, OperationalError)
-    return isinstance(error, ConnectorError)
+    return isinstance(error, UNANSWERED)
+
+
+def _login_ended(error: Exception) -> bool:
+    return isinstance(error, SnowparkSessionException) or _code(error) in LOGIN_ENDED
 
 
 def _code(error: Exception) -> int:
@@ -119,7 +152,7 @@ def _sentence(error: Exception) -> str:
 
 def _hint(error: Exception) -> str:
     text = str(error)
-    if isinstance(error, SnowparkSessionException):
+    if _login_ended(error):
         return "Log in again, or renew the token that the connection reads; then run the same command again."
     if "known ones are []" in text:
         return (
@@ -330,7 +363,9 @@ class Account:
         with _refusals():
             try:
                 return work(self._session)
-            except SnowparkSessionException:
+            except FAILURES as error:
+                if not _login_ended(error):
+                    raise
                 self.leave()
                 self._session = self._open_session()
                 return work(self._session)

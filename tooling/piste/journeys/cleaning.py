@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from piste import git, observed
 from piste.errors import PisteError
-from piste.garbage import Candidate, candidates
 from piste.journeys.ledger import look
 from piste.journeys.reading import Desired
 
 if TYPE_CHECKING:
+    from piste.garbage import Candidate
     from piste.snowflake import Account
 
 RESUME = "resume"
@@ -47,6 +47,8 @@ def delete(desired: Desired, account: Account, names: Collection[str]) -> tuple[
 
 
 def _candidates(desired: Desired, account: Account) -> tuple[Candidate, ...]:
+    from piste.garbage import candidates
+
     seen = look(desired, account)
     policy, reported = desired.settings.policy, {*_reported(desired)}
     return candidates(observed.runs(seen), desired.variants, reported, seen.at, policy.resume_days)
