@@ -13,15 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from snowglobe import trace as _trace
+from snowglobe.control import Control, ControlError, Levers
 
 STOP_SECONDS = 30.0
 
 
 @dataclass
-class Globe:
+class Globe(Levers):
     """A running server. State is in `directory`; `connection` is what snowflake's connect() takes."""
 
     directory: Path
@@ -66,12 +67,14 @@ def serve(
     schemas: Iterable[str] = (),
     scorer: str | None = None,
     grace_seconds: float | None = None,
+    replies: Literal["remember", "forget"] = "remember",
 ) -> Globe:
     """Starts a server in a process of its own: fakesnow keeps its state in module globals, and DuckDB's files have
     one owner. It ends with `stop()`, at the end of the `with`, or when this process ends, however it ends.
 
     pools: name -> nodes, or (nodes, instance family). schemas: "DB.SCHEMA" to create. scorer: "module:function"
     that answers AI_COMPLETE. grace_seconds: between SIGTERM and SIGKILL for a job.
+    replies: to a request that repeats a request id, the first reply again, or the statement is run again.
     """
     command = [sys.executable, "-m", "snowglobe", "--dir", str(directory), "--port", str(port), "--until-stdin-closes"]
     for name, size in (pools or {}).items():
@@ -83,6 +86,7 @@ def serve(
         command += ["--scorer", scorer]
     if grace_seconds is not None:
         command += ["--grace", str(grace_seconds)]
+    command += ["--replies", replies]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -91,4 +95,4 @@ def serve(
     return Globe(Path(directory).resolve(), json.loads(line), process)
 
 
-__all__ = ["Globe", "serve"]
+__all__ = ["Control", "ControlError", "Globe", "serve"]

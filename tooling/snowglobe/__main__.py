@@ -20,12 +20,13 @@ from typing import Any
 
 import uvicorn
 
-from snowglobe import cortex, stages
+from snowglobe import clock, cortex, stages
 from snowglobe.account import NAME, Account
 from snowglobe.engine import Engine
 from snowglobe.identifiers import split
 from snowglobe.jobs import Jobs
 from snowglobe.pools import DEFAULT_FAMILY
+from snowglobe.replies import Replies
 from snowglobe.server import Server
 from snowglobe.trace import Trace
 
@@ -64,6 +65,7 @@ def connection(port: int) -> dict[str, Any]:
 
 
 def _server(directory: Path, port: int, options: argparse.Namespace) -> Server:
+    clock.keep_in(directory)
     scorer = cortex.load(options.scorer) if options.scorer else cortex.transparent
     account = Account(directory, scorer=scorer, grace_seconds=options.grace, host=HOST, port=port)
     engine = Engine(directory)
@@ -76,7 +78,7 @@ def _server(directory: Path, port: int, options: argparse.Namespace) -> Server:
     for name, nodes, family in options.pool:
         account.pools.add(name, nodes, family)
     jobs = Jobs(account, lambda place: stages.place_folder(account, place))
-    return Server(account, engine, jobs, Trace(directory))
+    return Server(account, engine, jobs, Trace(directory), Replies(forget=options.replies == "forget"))
 
 
 class _Announcing(uvicorn.Server):
@@ -98,6 +100,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--schema", action="append", default=[], metavar="DB.SCHEMA", help="created if it is missing")
     parser.add_argument("--scorer", metavar="MODULE:FUNCTION", help="answers AI_COMPLETE")
     parser.add_argument("--grace", type=float, default=5.0, metavar="SECONDS", help="a job's time to end after SIGTERM")
+    parser.add_argument(
+        "--replies", choices=("remember", "forget"), default="remember",
+        help="to a request that repeats a request id: the first reply again, or the statement is run again",
+    )  # fmt: skip
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when stdin does")
     return parser.parse_args()
 

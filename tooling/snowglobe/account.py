@@ -8,6 +8,7 @@ from pathlib import Path
 
 from snowglobe.cortex import Scorer, transparent
 from snowglobe.pools import Pools
+from snowglobe.retention import Retention
 from snowglobe.store import Store
 
 NAME = "SNOWGLOBE"
@@ -34,6 +35,7 @@ class Account:
         self.objects = Store(catalog / "objects")
         self.experiments = Store(self.directory / "experiments")
         self.pools = Pools(Store(catalog / "pools"))
+        self.retention = Retention(self.directory / "retention.json")
         for role in BUILT_IN_ROLES:
             self.roles.create((role,), {"comment": "built in"})
         self.warehouses.create((BUILT_IN_WAREHOUSE,), {"comment": "built in"})

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 
 from snowglobe import account, identifiers, listing
+from snowglobe.clock import now
 from snowglobe.context import Context
 from snowglobe.identifiers import Name
 from snowglobe.pools import options
 from snowglobe.store import Document
-from snowglobe.wire import Cell, Column, Rows, SqlError, exists, missing, moment, now, single, status
+from snowglobe.wire import Cell, Column, Rows, SqlError, exists, missing, moment, single, status
 
 VERSION = "9.38.0"
 _GRANT_COLUMNS: list[Column] = [

@@ -19,6 +19,7 @@ from fakesnow.fakes import FakeSnowflakeConnection
 from fakesnow.instance import FakeSnow
 from starlette.requests import Request
 
+from snowglobe import clock
 from snowglobe.context import Session
 from snowglobe.identifiers import Name
 from snowglobe.wire import Json, SqlError
@@ -37,6 +38,8 @@ class Engine:
             create_database_on_connect=False, create_schema_on_connect=False, db_path=self._databases
         )
         self._writing = asyncio.Lock()
+        # Known before the files are attached: their views and defaults may ask.
+        self._fake.duck_conn.create_function(clock.FUNCTION, clock.now, [], "TIMESTAMPTZ")
         fakesnow_server.logger.addHandler(_Causes())
         for file in sorted(self._databases.glob("*.db")):
             self.create(file.stem)

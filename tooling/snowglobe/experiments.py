@@ -9,9 +9,10 @@ import zlib
 from typing import Any
 
 from snowglobe import identifiers, listing
+from snowglobe.clock import now
 from snowglobe.context import Context
 from snowglobe.store import Document
-from snowglobe.wire import Cell, Column, Rows, SqlError, exists, missing, moment, now, single, status
+from snowglobe.wire import Cell, Column, Rows, SqlError, exists, missing, moment, single, status
 
 _DOLLARS = re.compile(r"\$\$(.*)\$\$", re.DOTALL)
 _STATUS = re.compile(r"STATUS\s*=\s*'(\w+)'", re.IGNORECASE)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import re
 import shutil
 import uuid
 from pathlib import Path
 
-from snowglobe import identifiers, stages
+from snowglobe import clock, identifiers, stages
 from snowglobe.context import Context
 from snowglobe.pools import options
 from snowglobe.wire import Column, Json, Rows, Transfer
@@ -98,4 +97,4 @@ def _md5(path: Path) -> str:
 
 
 def _modified(path: Path) -> str:
-    return dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return clock.seen(path.stat().st_mtime).strftime("%a, %d %b %Y %H:%M:%S GMT")

@@ -5,11 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
+
+import yaml
 
 from snowglobe import container, supervisor
 from snowglobe.identifiers import Name, dotted
@@ -17,9 +22,14 @@ from snowglobe.mounts import Mount
 from snowglobe.store import write_json
 from snowglobe.wire import Json
 
+Fate = Literal["lost", "restarted", "vanished"]
 TERMINAL = frozenset({"DONE", "FAILED", "CANCELLED", "INTERNAL_ERROR", "DELETED"})
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's, where it is there
 SYNC_SECONDS = 1.0
-_SAVED = ("name", "pool", "spec", "options", "status", "message", "nodes", "code", "group", "submitter")
+_SAVED = (
+    "name", "pool", "spec", "options", "status", "message", "nodes", "code", "group", "submitter", "restarts",
+    "forgotten",
+)  # fmt: skip
 _TIMES = ("created", "started", "completed", "deleted")
 
 
@@ -41,6 +51,9 @@ class Job:
     completed: dt.datetime | None = None
     deleted: dt.datetime | None = None
     cancelled: bool = False
+    restarts: int = 0
+    forgotten: bool = False  # by the account; the folder stays
+    fate: Fate | None = None  # what befell its processes
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -96,6 +109,21 @@ class Job:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """Tells the supervisor to end the job at once."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGHUP)
+
+    def begin_again(self, at: dt.datetime) -> None:
+        """As a new container does: an empty disk, a new log."""
+        self.fate, self.process, self.code, self.group = None, None, None, None
+        self.restarts, self.started, self.status = self.restarts + 1, at, "RUNNING"
+        for mount in ("job_stage", "job_result"):
+            shutil.rmtree(self.directory / mount, ignore_errors=True)
+        if self.log.exists():
+            self.log.rename(self.directory / f"main.{self.restarts}.log")
+        self.save()
+
     def _told(self, key: str) -> int | None:
         assert self.process is not None
         assert self.process.stdout is not None
@@ -104,6 +132,11 @@ class Job:
         if key != "code" and "code" in told:
             self.code = told["code"]
         return told.get(key, self.code if key == "code" else None)
+
+    @cached_property
+    def spec_text(self) -> str:
+        """As SHOW and DESCRIBE say it."""
+        return str(yaml.dump(self.spec, Dumper=_DUMPER))
 
     @property
     def container(self) -> Json:

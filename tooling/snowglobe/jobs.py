@@ -8,13 +8,15 @@ from pathlib import Path
 
 from snowglobe import container
 from snowglobe.account import Account
+from snowglobe.clock import now
 from snowglobe.identifiers import Name, dotted, folder, split
-from snowglobe.job import Job, end_leftovers, make_spec
+from snowglobe.job import Fate, Job, end_leftovers, make_spec
 from snowglobe.mounts import Mount
-from snowglobe.wire import Json, exists, missing, now
+from snowglobe.wire import Json, exists, missing
 
 StageFolder = Callable[[str], Path]
 LOST = "the server ended while this job ran"
+NODE_LOST = "the node of this job was lost"
 
 
 class Jobs:
@@ -42,7 +44,7 @@ class Jobs:
         most = self._account.pools.nodes(pool)
         wanted = int(options.get("TARGET_INSTANCES") or 1)
         with self._lock:
-            if any(job.name == name and not job.deleted for job in self._jobs):
+            if any(job.name == name and not job.deleted for job in self.all()):
                 raise exists(name[-1])
             directory = self._folder(name)
             spec = make_spec(directory, name[-1], given, options)
@@ -81,18 +83,33 @@ class Jobs:
 
     def _run(self, job: Job) -> None:
         try:
-            mounts = self._mounts(job)
-            if not job.cancelled:
-                self._launch(job, mounts)
-                job.wait(mounts)
-                for mount in mounts:
-                    mount.sync(ended=True)
+            self._run_once(job)
+            while self._restarts(job):
+                self._run_once(job)
             status, message = self._outcome(job)
         except Exception as error:
             job.note(f"{type(error).__name__}: {error}")
             status, message = "INTERNAL_ERROR", f"{type(error).__name__}: {error}"
         self._finish(job, status, message)
         self.schedule()
+
+    def _run_once(self, job: Job) -> None:
+        mounts = self._mounts(job)
+        if job.cancelled or job.fate:
+            return
+        self._launch(job, mounts)
+        if job.process is None:  # stopped meanwhile
+            return
+        job.wait(mounts)
+        for mount in mounts if not job.fate else []:
+            mount.sync(ended=True)
+
+    def _restarts(self, job: Job) -> bool:
+        with self._lock:
+            if job.fate != "restarted" or job.cancelled or self._stopping:
+                return False
+            job.begin_again(now())
+            return True
 
     def _mounts(self, job: Job) -> list[Mount]:
         stage = Mount(job.directory / "job_stage", self._stage_folder(job.volume("stage-volume")))
@@ -110,7 +127,7 @@ class Jobs:
             mounts=[mount.local for mount in mounts], commands=self._commands,
         )  # fmt: skip
         with self._lock:
-            if not self._stopping and not job.cancelled:
+            if not self._stopping and not job.cancelled and not job.fate:
                 job.launch(environment, self._account.grace_seconds)
                 job.save()
 
@@ -128,6 +145,8 @@ class Jobs:
     def _outcome(self, job: Job) -> tuple[str, str]:
         if job.cancelled:
             return "CANCELLED", "cancelled"
+        if job.fate in ("lost", "vanished"):
+            return "INTERNAL_ERROR", NODE_LOST
         if job.code == 0:
             return "DONE", ""
         if self._stopping:
@@ -159,6 +178,29 @@ class Jobs:
             job.deleted = now()
             job.save()
 
+    def strike(self, job: Job, fate: Fate) -> None:
+        """Ends a job's processes at once: its node is lost, its container restarts, or nobody knows it any more."""
+        with self._lock:
+            if job.ended:
+                return
+            job.fate, job.forgotten = fate, fate == "vanished"
+            if job.status != "PENDING":
+                job.kill()
+            elif fate == "restarted":
+                job.fate = None
+            else:
+                self._finish(job, "INTERNAL_ERROR", NODE_LOST)
+        self.schedule()
+
+    def forget(self) -> int:
+        """Ended jobs are not known any more; says how many."""
+        with self._lock:
+            ended = [job for job in self.all() if job.ended]
+            for job in ended:
+                job.forgotten = True
+                job.save()
+        return len(ended)
+
     def stop(self) -> None:
         """Ends every job and waits until nothing of them runs."""
         with self._lock:
@@ -169,21 +211,26 @@ class Jobs:
             thread.join(self._account.grace_seconds + 10)
 
     def get(self, name: Name) -> Job:
-        found = next((job for job in reversed(self._jobs) if job.name == name and not job.deleted), None)
+        found = next((job for job in reversed(self.all()) if job.name == name and not job.deleted), None)
         if found is None:
             raise missing("Service", dotted(name))
         return found
 
     def all(self) -> list[Job]:
+        """Every job that the account still knows, dropped ones among them."""
         with self._lock:
-            return list(self._jobs)
+            return [job for job in self._jobs if self._account.retention.knows(job)]
+
+    def listed(self) -> list[Job]:
+        """As `all`, for lists, which may come back empty."""
+        return [] if self._account.retention.hidden else self.all()
 
     def live(self) -> list[tuple[Name, Job]]:
-        return [(job.name, job) for job in self.all() if not job.deleted]
+        return [(job.name, job) for job in self.listed() if not job.deleted]
 
     def active(self, pool: str) -> int:
-        return sum(job.pool == pool and not job.ended for job in self.all())
+        return sum(job.pool == pool and not job.ended for job in self._jobs)
 
     def busy(self, pool: str) -> int:
-        running = [job for job in self.all() if job.pool == pool and job.status in ("RUNNING", "CANCELLING")]
+        running = [job for job in self._jobs if job.pool == pool and job.status in ("RUNNING", "CANCELLING")]
         return sum(job.nodes for job in running)

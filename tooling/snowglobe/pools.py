@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from snowglobe import identifiers, listing
+from snowglobe.clock import now
 from snowglobe.store import Document, Store
-from snowglobe.wire import Cell, Column, Rows, exists, missing, moment, now, status
+from snowglobe.wire import Cell, Column, Rows, exists, missing, moment, status
 
 if TYPE_CHECKING:
     from snowglobe.context import Context

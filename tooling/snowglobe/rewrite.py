@@ -10,7 +10,7 @@ from collections.abc import Callable
 import sqlglot
 from sqlglot import exp
 
-from snowglobe import catalog, cortex, experiments, services
+from snowglobe import catalog, clock, cortex, experiments, services
 from snowglobe.context import Context
 from snowglobe.wire import Cell, Json, Rows, named
 
@@ -27,6 +27,16 @@ _RUN_METRICS = re.compile(
 _RESULT_SCAN = re.compile(r"TABLE\s*\(\s*RESULT_SCAN\s*\(\s*'([^']*)'\s*\)\s*\)", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"IDENTIFIER\s*\(\s*\?\s*\)", re.IGNORECASE)
 _CURRENT = re.compile(rf"\bCURRENT_({catalog.CURRENT})\s*\(\s*\)", re.IGNORECASE)
+_CLOCK = re.compile(
+    r"(?<![.\w$])(?:(CURRENT_TIMESTAMP|LOCALTIMESTAMP|CURRENT_DATE|CURRENT_TIME|LOCALTIME)\b(?:\s*\(\s*\d?\s*\))?"
+    r"|(SYSDATE|GETDATE|SYSTIMESTAMP)\s*\(\s*\))", re.IGNORECASE,
+)  # fmt: skip
+_MOMENTS = {
+    "CURRENT_DATE": "DATE", "CURRENT_TIME": "TIMESTAMP_NTZ::TIME", "LOCALTIME": "TIMESTAMP_NTZ::TIME",
+    "SYSDATE": "TIMESTAMP_NTZ",
+}  # fmt: skip
+_MOMENT = re.compile(rf"CAST\({clock.FUNCTION}\(\) AS (\w+)\)")
+_MOMENT_NAMES = {"DATE": "CURRENT_DATE()", "TIMESTAMPNTZ": "SYSDATE()"}
 _UNKNOWN = re.compile(
     r"\bSYSTEM\$\w+|!\s*SPCS_\w+|\b(?:JOB\s+SERVICE|COMPUTE\s+POOL|EXPERIMENT|CODE\s+BUNDLE|IMAGE\s+REPOSITORY)\b(?!\s*[,.=)])"
     r"|\bAI_\w+\s*\(|\bSNOWFLAKE\s*\.\s*(?:CORTEX|SPCS|ML)\b|\bCORTEX\s*\.|\bEXECUTE\s+(?:JOB|CODE)\b", re.IGNORECASE,
@@ -81,6 +91,7 @@ def rewrite(context: Context, body: Json) -> Json:
     if _UNKNOWN.search(bare) or _DDL.match(bare):
         raise context.unknown()
     sql = _outside(sql, lambda part: _CURRENT.sub(lambda m: catalog.value(context, m[1]), part))
+    sql = _outside(sql, lambda part: _CLOCK.sub(_moment, part))
     sql = _outside(sql, lambda part: _SOFT.sub(lambda m: f'"{m[0].upper()}"', part))
     for pattern, replacement in _TEXT_RULES:
         sql = re.sub(pattern, replacement, sql, flags=re.IGNORECASE)
@@ -116,12 +127,17 @@ def _shifted(body: Json, used: int) -> Json:
     return {str(number - used): bindings[str(number)] for number in range(used + 1, len(bindings) + 1)}
 
 
+def _moment(match: re.Match[str]) -> str:
+    """The account's clock, which is not the machine's: tests move it."""
+    return f"{clock.FUNCTION}()::{_MOMENTS.get((match[1] or match[2]).upper(), 'TIMESTAMP_LTZ')}"
+
+
 def _history(context: Context, sql: str) -> str:
     match = _HISTORY.search(sql)
     if not match:
         return sql
     most = int(m[1]) if (m := _LIMIT.search(match[1])) else DEFAULT_HISTORY
-    context.engine.fill(HISTORY_TABLE, _HISTORY_COLUMNS, services.history(context.jobs.all(), most))
+    context.engine.fill(HISTORY_TABLE, _HISTORY_COLUMNS, services.history(context.jobs.listed(), most))
     return sql[: match.start()] + HISTORY_TABLE + sql[match.end() :]
 
 
@@ -155,14 +171,19 @@ def _name_columns(sql: str) -> str:
         tree = sqlglot.parse_one(sql, read="snowflake")
     except sqlglot.errors.SqlglotError:
         return sql  # fakesnow says what is wrong with it
-    if not isinstance(tree, exp.Select) or not any(isinstance(item, _CALLS) for item in tree.expressions):
+    if not isinstance(tree, exp.Select) or not any(_unnamed(item) for item in tree.expressions):
         return sql
     for item in tree.expressions:
-        if isinstance(item, _CALLS):
+        if _unnamed(item):
             text = item.sql(dialect="snowflake").replace(cortex.FUNCTION, "AI_COMPLETE")
             plain = re.sub(r'"([A-Z_][A-Z0-9_$]*)"', r"\1", text.upper())
+            plain = _MOMENT.sub(lambda m: _MOMENT_NAMES.get(m[1], "CURRENT_TIMESTAMP()"), plain)
             item.replace(exp.alias_(item.copy(), plain, quoted=True))
     return tree.sql(dialect="snowflake")
+
+
+def _unnamed(item: exp.Expr) -> bool:
+    return isinstance(item, _CALLS) or (isinstance(item, exp.Cast) and item.this.name.upper() == clock.FUNCTION)
 
 
 def _dollar_columns(sql: str) -> str:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from snowglobe import loading, logins, rewrite, stages, statements
+from snowglobe import control, levers, loading, logins, rewrite, stages, statements
 from snowglobe.account import Account
 from snowglobe.context import Context, Session
 from snowglobe.engine import Engine
@@ -32,10 +32,10 @@ log = logging.getLogger("snowglobe")
 
 
 class Server:
-    def __init__(self, account: Account, engine: Engine, jobs: Jobs, trace: Trace) -> None:
+    def __init__(self, account: Account, engine: Engine, jobs: Jobs, trace: Trace, replies: Replies) -> None:
         self.account, self.engine, self.jobs, self.trace = account, engine, jobs, trace
         self.sessions: dict[str, Session] = {}
-        self.replies = Replies()
+        self.replies = replies
 
     def app(self) -> Starlette:
         @contextlib.asynccontextmanager
@@ -52,6 +52,7 @@ class Server:
             "/session/token-request": self.renew,
             "/session/authenticator-request": _accept,
             "/telemetry/send": _accept,
+            control.PATH: self.control,
         }
         routes = [Route(path, endpoint, methods=["POST"]) for path, endpoint in mine.items()]
         routes.append(Route("/monitoring/queries/{sfqid}", _monitor, methods=["GET"]))
@@ -83,6 +84,13 @@ class Server:
         if session is None:
             return _expired()
         return JSONResponse(logins.renewed(session))
+
+    async def control(self, request: Request) -> Response:
+        try:
+            told = read_body(await request.body(), None)
+            return JSONResponse(succeed(await run_in_threadpool(levers.pull, self.account, self.jobs, told)))
+        except SqlError as error:
+            return JSONResponse(fail(error))
 
     async def query(self, request: Request) -> Response:
         session = self.sessions.get(_token(request))

@@ -10,7 +10,6 @@ import uuid
 from typing import Any
 
 import sqlglot
-import yaml
 from sqlglot import exp
 
 from snowglobe import identifiers, listing, stages
@@ -74,8 +73,8 @@ def containers(context: Context, match: re.Match[str]) -> Rows:
         "database_name", "schema_name", "service_name", "instance_id", "container_name", "status", "message",
         "image_name", ("restart_count", "fixed"), "start_time",
     ]  # fmt: skip
-    begun = job.started.isoformat() if job.started else None
-    return Rows(columns, [[*job.name, "0", "main", job.status, job.message, job.container["image"], 0, begun]])
+    begun, image = job.started.isoformat() if job.started else None, job.container["image"]
+    return Rows(columns, [[*job.name, "0", "main", job.status, job.message, image, job.restarts, begun]])
 
 
 def endpoints(context: Context, match: re.Match[str]) -> Rows:
@@ -143,7 +142,7 @@ def _row(job: Job) -> list[Cell]:
     nodes, least = job.options.get("TARGET_INSTANCES") or 1, job.options.get("MIN_INSTANCES") or 1
     access = job.options.get("EXTERNAL_ACCESS_INTEGRATIONS")
     return [
-        job.name[2], job.status, job.name[0], job.name[1], "ACCOUNTADMIN", job.pool, yaml.safe_dump(job.spec),
+        job.name[2], job.status, job.name[0], job.name[1], "ACCOUNTADMIN", job.pool, job.spec_text,
         None, nodes, nodes, least, least, nodes, "false", json.dumps(access) if access else None, job.created,
         job.completed or job.started or job.created, job.started, job.options.get("COMMENT"), "ROLE",
         job.options.get("QUERY_WAREHOUSE"), "true",

@@ -8,10 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from snowglobe import identifiers, listing
 from snowglobe.account import Account
+from snowglobe.clock import now
 from snowglobe.context import Context
 from snowglobe.identifiers import Name
 from snowglobe.store import Document
-from snowglobe.wire import Cell, Column, Rows, exists, invalid, missing, moment, now, status
+from snowglobe.wire import Cell, Column, Rows, exists, invalid, missing, moment, status
 
 _PLACE = re.compile(r'@((?:"(?:[^"]|"")*"|[^/"])+)/?(.*)', re.DOTALL)
 _EXPERIMENT = re.compile(r"snow://experiment/((?:\"[^\"]*\"|[^/])+)/versions/?(.*)", re.DOTALL | re.IGNORECASE)

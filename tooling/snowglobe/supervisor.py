@@ -47,7 +47,10 @@ def start(command: list[str]) -> int:
 
 
 def watch(pid: int, wake: int, grace_seconds: float) -> int:
-    """Waits for the main process; when told to stop, asks all processes to end and waits no longer than the grace."""
+    """Waits for the main process; told to stop, asks all processes to end and waits no longer than the grace.
+
+    SIGHUP leaves no grace.
+    """
     deadline = float("inf")
     while (code := reap(pid)) is None:
         left = deadline - time.monotonic()
@@ -55,7 +58,9 @@ def watch(pid: int, wake: int, grace_seconds: float) -> int:
             return -signal.SIGKILL
         waiting = [wake] if deadline < float("inf") else [wake, 0]
         ready, _, _ = select.select(waiting, [], [], None if left == float("inf") else left)
-        told = wake in ready and set(os.read(wake, 512)) - {signal.SIGCHLD}
+        told = set(os.read(wake, 512)) - {signal.SIGCHLD} if wake in ready else set()
+        if signal.SIGHUP in told:
+            return -signal.SIGKILL
         if deadline == float("inf") and (told or 0 in ready):
             deadline = time.monotonic() + grace_seconds
             kill(descendants(), signal.SIGTERM)

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from snowglobe.wire import now
+from snowglobe.clock import now
 
 
 class Trace:

@@ -59,10 +59,6 @@ def single(column: str, value: Cell) -> Rows:
     return Rows([column], [[value]])
 
 
-def now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
 def moment(seconds: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, dt.UTC)
 
