@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from snowflake.connector import errors
 from snowflake.connector.errors import Error as ConnectorError
-from snowflake.connector.vendored.requests import RequestException
+from snowflake.connector.vendored.requests.exceptions import RequestException
 from snowflake.ml import jobs
 from snowflake.snowpark import Row, Session
 from snowflake.snowpark.exceptions import SnowparkClientException, SnowparkSessionException, SnowparkSQLException
