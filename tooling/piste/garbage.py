@@ -45,18 +45,21 @@ def candidates(
     after its training was done; `now` is ISO 8601.
     """
     kept = [run for run in runs if not run.deleted]
-    needed = _needed(kept, desired, reported)
+    superseded = _superseded(kept)
+    needed = _needed(kept, desired, reported, superseded)
     before = datetime.fromisoformat(now) - timedelta(days=resume_days)
-    found = [_stage(run, kept) for run in kept if run.name not in needed]
+    found = [_stage(run, superseded.get(run.name)) for run in kept if run.name not in needed]
     found += [_resume(run) for run in kept if run.name in needed and _expired(run, before)]
     return tuple(sorted(found, key=lambda one: (one.owner, one.experiment, one.run)))
 
 
-def _needed(runs: Sequence[Run], desired: Sequence[Variant], reported: Collection[str]) -> set[str]:
+def _needed(
+    runs: Sequence[Run], desired: Sequence[Variant], reported: Collection[str], superseded: Collection[str]
+) -> set[str]:
     asked = {variant.digests.training for variant in desired}
     named = _named(desired, runs)
     own = [run for run in runs if _going(run) or _kept(run) or run.name in reported or run.name in named]
-    wanted = [run for run in runs if run.digests.training in asked and not _superseding(run, runs)]
+    wanted = [run for run in runs if run.digests.training in asked and run.name not in superseded]
     return {run.name for run in (*own, *wanted, *_sources(own, runs))}
 
 
@@ -86,12 +89,11 @@ def _sources(needed: Iterable[Run], runs: Sequence[Run]) -> Iterator[Run]:
             yield run
 
 
-def _superseding(run: Run, runs: Iterable[Run]) -> Run | None:
-    """The later attempt that did what this one did not."""
-    if Status.DONE in (run.training, run.evaluation) or _going(run):
-        return None
-    later = (other for other in runs if _line(other) == _line(run) and other.attempt > run.attempt and _done(other))
-    return next(later, None)
+def _superseded(runs: Sequence[Run]) -> dict[str, Run]:
+    """By name of a failed attempt, the later one that did what it did not."""
+    latest = {_line(run): run for run in sorted(runs, key=lambda run: run.attempt) if _done(run)}
+    failed = (run for run in runs if Status.DONE not in (run.training, run.evaluation) and not _going(run))
+    return {run.name: later for run in failed if (later := latest.get(_line(run))) and later.attempt > run.attempt}
 
 
 def _line(run: Run) -> tuple[str, ...]:
@@ -105,8 +107,8 @@ def _done(run: Run) -> bool:
     return (run.evaluation if run.training is None else run.training) is Status.DONE
 
 
-def _stage(run: Run, runs: Iterable[Run]) -> Candidate:
-    if later := _superseding(run, runs):
+def _stage(run: Run, later: Run | None) -> Candidate:
+    if later is not None:
         return _candidate(run, "stage", f"superseded by {later.name}", _ended(later))
     why = f"nothing in git asks for it since {_day(run.archived)}" if run.archived else "nothing in git asks for it"
     return _candidate(run, "stage", why, run.archived or _ended(run))
