@@ -92,7 +92,7 @@ def _sources(needed: Iterable[Run], runs: Sequence[Run]) -> Iterator[Run]:
 def _superseded(runs: Sequence[Run]) -> dict[str, Run]:
     """By name of a failed attempt, the later one that did what it did not."""
     latest = {_line(run): run for run in sorted(runs, key=lambda run: run.attempt) if _done(run)}
-    failed = (run for run in runs if Status.DONE not in (run.training, run.evaluation) and not _going(run))
+    failed = (run for run in runs if Status.DONE not in (run.training, run.evaluation))
     return {run.name: later for run in failed if (later := latest.get(_line(run))) and later.attempt > run.attempt}
 
 
