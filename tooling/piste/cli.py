@@ -399,6 +399,8 @@ def doctor(at: Place, shape: str, probe: bool) -> int:
     from piste import doctor as examination
     from piste import journeys
 
+    if probe and shape == "sql":
+        raise click.UsageError("--probe makes no SQL: --format is text or json.")
     desired = journeys.read(at.root)
     with _account(at, desired) as account:
         if probe:
@@ -411,8 +413,6 @@ def doctor(at: Place, shape: str, probe: bool) -> int:
 def _probe(desired: Desired, account: Account, shape: str) -> int:
     from piste import inferences, probe
 
-    if shape not in inferences.RENDER:
-        raise click.UsageError(f"--probe has no --format {shape}.")
     ready = probe.ready(account, desired.settings, desired.root)
     click.echo(probe.announcement(ready, account), err=True)
     try:
