@@ -453,8 +453,8 @@ def _reconcile(
 
     followed: set[str] = set()
     while True:
-        journeys.settle(desired, account)
-        due = journeys.plan_live(desired, account, names, retry)
+        seen, _ = journeys.settle(desired, account)
+        due = journeys.plan_live(desired, account, names, retry, seen)
         if not followed or due.submissions:
             click.echo(rendering.plan_text(due), nl=False)
         claims = _submit(journeys.apply(desired, account, due, tried, allow))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from piste.changes import Change, changes
 from piste.experiment import Variant
@@ -49,11 +50,12 @@ class Action:
 
 @dataclass(frozen=True)
 class Plan:
-    """`runs` are those that it was made from, by the time they were claimed."""
+    """`runs` are those that it was made from, by the time they were claimed; `ledger` is what it says of itself."""
 
     actions: tuple[Action, ...]
     orphans: tuple[Run, ...] = ()
     runs: tuple[Run, ...] = ()
+    ledger: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def submissions(self) -> tuple[Action, ...]:

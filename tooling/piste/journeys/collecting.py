@@ -35,21 +35,21 @@ def collect(desired: Desired, account: Account) -> Collected:
     """
     from piste.report import render
 
-    known, ended = settle(desired, account)
-    known = _compare(desired, account, known)
+    seen, ended = settle(desired, account)
+    known = _compare(desired, account, observed.runs(seen))
     url = git.remote_url(desired.root)
     files = render(desired.experiments, desired.variants, known, desired.settings.credits, url)
     changed = repository.write_files(desired.root, files) + repository.remove_leftovers(desired.root, files)
     return Collected(tuple(run for run in known if run.name in ended), tuple(changed))
 
 
-def settle(desired: Desired, account: Account) -> tuple[Sequence[Run], set[str]]:
-    """Bring the ledger up to date with jobs and stages. All runs, and the names of those whose end was recorded now."""
+def settle(desired: Desired, account: Account) -> tuple[Observation, set[str]]:
+    """Bring the ledger up to date with jobs and stages. All that is known then, and the runs whose end was recorded."""
     seen = look(desired, account)
     before = observed.runs(seen)
     stop_overdue(account, before, seen)
     ended = _record(desired, account, seen, before)
-    return (observed.runs(account.observe()) if ended else before), ended
+    return (account.observe() if ended else seen), ended
 
 
 def _record(desired: Desired, account: Account, seen: Observation, runs: Sequence[Run]) -> set[str]:
@@ -57,7 +57,7 @@ def _record(desired: Desired, account: Account, seen: Observation, runs: Sequenc
     unrecorded = [run for run in runs if run.unrecorded and (run.job or ending.is_over(run))]
     ended = [run for run in runs if ending.has_ended(run)]
     if unrecorded or ended:
-        prepare(account, seen)
+        prepare(account, seen.ledger)
     for run in unrecorded:
         _mend(desired, account, run)
     for run in ended:

@@ -52,11 +52,11 @@ def _forgetful(desired: Desired, account: Account) -> PolicyRefused:
     )
 
 
-def prepare(account: Account, seen: Observation, **said: Any) -> None:
+def prepare(account: Account, ledger: Mapping[str, Any], **said: Any) -> None:
     """Make the tables where they are missing, and let the ledger say what writes it."""
     account.prepare()
-    wanted = {**seen.ledger, "version": LEDGER_VERSION, "identity": digest.IDENTITY, **said}
-    if wanted != seen.ledger:
+    wanted = {**ledger, "version": LEDGER_VERSION, "identity": digest.IDENTITY, **said}
+    if wanted != ledger:
         account.record(LEDGER, "version", wanted)
 
 
@@ -64,7 +64,7 @@ def begin(account: Account) -> None:
     """Say that the ledger begins anew, whatever reports are committed beside it."""
     seen = account.observe()
     _refuse_newer(seen.ledger)
-    prepare(account, seen, new=True)
+    prepare(account, seen.ledger, new=True)
 
 
 def import_reports(desired: Desired, account: Account) -> tuple[Run, ...]:
@@ -76,7 +76,7 @@ def import_reports(desired: Desired, account: Account) -> tuple[Run, ...]:
     known = {event.run for event in seen.events if event.kind == "ended"}
     told, _ = offline_runs(desired.reports)
     missing = [run for run in _once(told) if run.name not in known]
-    prepare(account, seen)
+    prepare(account, seen.ledger)
     origin = git.provenance(desired.root)
     for run in missing:
         account.record(run.name, "claimed", _claimed(run, origin))

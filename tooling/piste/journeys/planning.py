@@ -32,21 +32,29 @@ def plan_offline(desired: Desired, names: Collection[str] = ()) -> tuple[Plan, t
     return replace(made, orphans=orphans(desired.variants, runs)), problems
 
 
-def plan_live(desired: Desired, account: Account, names: Collection[str] = (), retry: Collection[str] = ()) -> Plan:
+def plan_live(
+    desired: Desired,
+    account: Account,
+    names: Collection[str] = (),
+    retry: Collection[str] = (),
+    seen: Observation | None = None,
+) -> Plan:
     """By what Snowflake knows. What has no place now, by its pool or by compute.max_parallel, waits in a queue.
+
+    `seen` is what was observed a moment ago.
 
     Raises:
         PolicyRefused: the ledger has forgotten what committed reports tell of.
     """
     desired.only(retry)
-    return planned(desired, account, look(desired, account), desired.only(names), retry)
+    return planned(desired, account, seen or look(desired, account), desired.only(names), retry)
 
 
 def planned(
     desired: Desired, account: Account, seen: Observation, chosen: Sequence[Variant], retry: Collection[str]
 ) -> Plan:
     made = plan(chosen, observed.runs(seen), retry, seen.at)
-    made = replace(made, orphans=orphans(desired.variants, made.runs))
+    made = replace(made, orphans=orphans(desired.variants, made.runs), ledger=seen.ledger)
     return _admitted(made, desired, account) if made.submissions else made
 
 

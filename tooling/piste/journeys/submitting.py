@@ -11,7 +11,7 @@ from piste import cost, durations, ending, git, repository, resources
 from piste.change_rules import defaults
 from piste.environment import Runtime, Settings
 from piste.errors import PisteError, PolicyRefused, SnowflakeRefused
-from piste.journeys.ledger import identity, look, prepare
+from piste.journeys.ledger import identity, prepare
 from piste.journeys.planning import pool_name
 from piste.journeys.reading import Desired
 from piste.observed import is_closed
@@ -52,7 +52,7 @@ def apply(
     archived = [] if tried else [run for run in due.orphans if not run.archived and ending.is_over(run)]
     if not jobs and not archived:
         return
-    prepare(account, look(desired, account))
+    prepare(account, due.ledger)
     origin = {**git.provenance(desired.root), **({"tried": True} if tried else {})}
     for job in jobs:
         yield _submit(account, job, origin)
