@@ -214,7 +214,7 @@ def test_text() -> None:
         "\n"
         "To delete all of it:\n"
         "  piste gc --delete RUN_0A1B2C3D4E5F_1 \\\n"
-        "    --delete RUN_1A1B2C3D4E5F_1 \\\n"
+        "    --delete RUN_1A1B2C3D4E5F_1/resume \\\n"
         "    --delete RUN_2A1B2C3D4E5F_12 \\\n"
         "    --delete RUN_3A1B2C3D4E5F_1\n"
     )

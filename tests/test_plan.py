@@ -163,3 +163,57 @@ def test_what_was_applied_is_never_due_again() -> None:
     due = plan(desired, [])
     assert len(due.submissions) == 5
     assert plan(desired, [run(action.variant) for action in due.submissions]).submissions == ()
+
+
+def test_an_evaluation_is_not_blocked_by_a_training_that_failed_before_it() -> None:
+    other = variant(**{"suite.generate.max_new_tokens": 99})
+    first = failed("recipe")
+    second = run(other, name="RUN_X_2", attempt=2, claimed_at="2026-11-21T10:00:00.000+00:00")
+    assert one(plan([LORA], [first, second]))[:2] == ("evaluate", EVALUATION)
+
+
+NOW = "2026-11-21T12:00:00.000+00:00"
+
+
+@pytest.mark.parametrize(("ended", "expected"), [("11:56", "wait"), ("11:54", "train")])
+def test_a_platform_that_failed_a_moment_ago_is_given_time(ended: str, expected: str) -> None:
+    lost = failed("platform", ended_at=f"2026-11-21T{ended}:00.000+00:00")
+    assert one(plan([LORA], [lost], now=NOW))[0] == expected
+
+
+def test_the_back_off_doubles() -> None:
+    patient = variant(**{"compute.retries": 5})
+    tries = [
+        failed("platform", name=f"RUN_X_{n}", attempt=n, ended_at="2026-11-21T11:45:00.000+00:00") for n in (1, 2, 3)
+    ]
+    assert one(plan([patient], tries, now=NOW))[2] == "the platform failed; tried again after 12:05 UTC"
+
+
+def test_claims_that_come_to_nothing_end_with_somebody_having_to_look() -> None:
+    lost = [
+        run(LORA, Status.LOST, Status.LOST, name=f"RUN_X_{n}", attempt=n, job=None, job_status="", collected=False)
+        for n in range(1, 6)
+    ]
+    assert one(plan([LORA], lost[:4]))[0] == "train"
+    assert one(plan([LORA], lost))[0] == "blocked"
+    assert plan([LORA], lost, retry=["notes-lora"]).actions[0].attempt == 6
+
+
+def test_the_attempt_before_is_named_so_that_it_can_be_shut() -> None:
+    first = failed("platform", ended_at="2026-11-20T11:45:00.000+00:00")
+    (action,) = plan([LORA], [first], now=NOW).actions
+    assert (action.after, action.earlier) == (first, (first.name,))
+
+
+def test_a_run_that_took_too_long_is_not_tried_again_by_itself() -> None:
+    assert one(plan([LORA], [failed("timeout")]))[2] == (
+        "stopped by compute.timeout; raise it, then piste apply --retry notes-lora"
+    )
+
+
+def test_weights_that_were_deleted_are_not_trained_again_without_a_word() -> None:
+    gone = run(LORA, deleted="2026-11-21T11:45:00.000+00:00")
+    longer = variant(**{"suite.generate.max_new_tokens": 99})
+    assert one(plan([LORA], [gone]))[0] == "keep"
+    assert one(plan([longer], [gone]))[0] == "blocked"
+    assert one(plan([longer], [gone], retry=["notes-lora"]))[0] == "train"

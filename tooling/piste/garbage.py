@@ -33,6 +33,11 @@ class Candidate:
     since: str
     bytes: int | None = None
 
+    @property
+    def name(self) -> str:
+        """As `--delete` takes it: the run, or the folder of it."""
+        return self.run if self.part == "stage" else f"{self.run}/{self.part}"
+
 
 def candidates(
     runs: Iterable[Run], desired: Sequence[Variant], reported: Collection[str], now: str, resume_days: int
@@ -192,7 +197,7 @@ def _total(found: Sequence[Candidate]) -> str:
 
 
 def _command(found: Sequence[Candidate]) -> list[str]:
-    names = list(dict.fromkeys(one.run for one in found))
+    names = [one.name for one in found]
     lines = [f"  piste gc --delete {names[0]}", *(f"    --delete {name}" for name in names[1:])]
     return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 

@@ -139,7 +139,7 @@ def _fault(run: Run) -> str:
 def _evaluation(
     variant: Variant, same: Sequence[Run], trained: Sequence[Run], runs: Sequence[Run], retry: bool
 ) -> Action:
-    tries = [run for run in same if run.digests.suite == variant.digests.suite and run.evaluation is not None]
+    tries = [run for run in same if run.digests.suite == variant.digests.suite and _got_to_evaluate(run)]
     for run in tries:
         if run.evaluation is Status.DONE:
             origin = trained[0] if trained else run
@@ -157,6 +157,11 @@ def _evaluation(
     return _evaluate(variant, same, trained, runs, tries)
 
 
+def _got_to_evaluate(run: Run) -> bool:
+    """A run whose own training failed says nothing of the evaluation."""
+    return run.evaluation is not None and run.training in (None, Status.DONE)
+
+
 def _predicted(variant: Variant, same: Sequence[Run]) -> list[Run]:
     """Runs whose predictions only need to be scored."""
     return [
@@ -165,6 +170,7 @@ def _predicted(variant: Variant, same: Sequence[Run]) -> list[Run]:
         if "generate" in run.steps
         and run.evaluation is Status.DONE
         and run.digests.generation == variant.digests.generation
+        and not run.deleted
     ]
 
 

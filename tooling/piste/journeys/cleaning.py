@@ -27,13 +27,13 @@ def unneeded(desired: Desired, account: Account) -> tuple[Candidate, ...]:
 
 
 def delete(desired: Desired, account: Account, names: Collection[str]) -> tuple[Candidate, ...]:
-    """Delete what is unneeded of these runs, after another look at whether it is. Rows of the ledger stay.
+    """Delete what is unneeded, by the names that the list gives, after another look at whether it is. Rows stay.
 
     Raises:
         PisteError: one of them is needed, or there is no such run; then nothing was deleted.
     """
-    found = [one for one in _candidates(desired, account) if one.run in names]
-    if missing := sorted({*names} - {one.run for one in found}):
+    found = [one for one in _candidates(desired, account) if one.name in names]
+    if missing := sorted({*names} - {one.name for one in found}):
         raise PisteError(
             f"{', '.join(missing)}: needed, deleted already, or no run at all. Nothing was deleted.",
             "`piste gc` lists what can be deleted.",
