@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,15 @@ class Account:
         status = job.wait(timeout=300)
         return Ended(status, job.get_logs(verbose=True), self.results(name))
 
-    def _app(self, name: str, steps: list[str], recipe: Any = None, files: Any = None, **more: Any) -> Path:
+    def _app(
+        self, name: str, steps: list[str], recipe: Any = None, files: Any = None, main: str = "", **more: Any
+    ) -> Path:
+        """`main` takes the place of main.py's last line, which runs the job as its defaults say."""
         app = self.folder / name
         shutil.rmtree(app, ignore_errors=True)
         shutil.copytree(PAYLOAD, app / "payload", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copyfile(PAYLOAD / "main.py", app / "main.py")
+        usual = (PAYLOAD / "main.py").read_text()
+        (app / "main.py").write_text(usual.replace("__return__ = run()", main) if main else usual)
         for path, text in (files or {}).items():
             (app / "files" / path).parent.mkdir(parents=True, exist_ok=True)
             (app / "files" / path).write_text(text)
@@ -114,6 +118,65 @@ def instruct(name: str, steps: list[str], change: Any = None, **more: Any) -> di
         "resume_from": [],
         **more,
     }
+
+
+def source(split: str, limit: int) -> dict[str, Any]:
+    return {
+        "type": "snowflake_messages",
+        "sql": f"SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = '{split}' ORDER BY ID DESC",
+        "limit": limit,
+        "key": "id",
+        "messages": {"system": "Notes as JSON.", "user": "{dialogue}", "assistant": "{NOTE}"},
+    }
+
+
+RECIPE: dict[str, Any] = {
+    "type": "sft",
+    "code": "payload_hooks.py",
+    "model": {
+        "name_or_path": "./inputs/base-model",
+        "dtype": "fp32",
+        "disable_activation_checkpoint": True,
+        "peft_config": {"peft_type": "Lora", "task_type": "CAUSAL_LM", "r": 4, "target_modules": ["q_proj", "v_proj"]},
+    },
+    "data": {
+        "sources": [source("train", 8)],
+        "eval_sources": [source("validation", 4)],
+        "max_length": 512,
+        "div_length": 16,
+        "num_proc": 1,
+        "dl_num_workers": 1,
+        "cache_dir": "./cache",
+    },
+    "micro_batch_size": 2,
+    "train_iters": 4,
+    "eval_interval": 2,
+    "optimizer": {"learning_rate": 0.01},
+    "train_log_metrics_path": "./output/train-log-metrics.jsonl",
+    "kill_switch_path": "./kill-switch",
+    "checkpoint": [{"type": "huggingface", "output_dir": "./output/checkpoint", "save_end_of_training": True}],
+}
+
+
+@pytest.fixture(scope="session")
+def recipe() -> dict[str, Any]:
+    """Four steps of an adapter; to be changed in copies."""
+    return RECIPE
+
+
+@pytest.fixture
+def processes() -> Callable[..., dict[int, str]]:
+    return find_processes
+
+
+def find_processes(*markers: str) -> dict[int, str]:
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found[int(path.parent.name)] = path.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+    return {pid: line for pid, line in found.items() if all(marker in line for marker in markers)}
 
 
 @pytest.fixture(scope="session")

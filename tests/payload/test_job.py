@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,42 +15,6 @@ from showcase import soap_notes
 FULL = ["train", "generate", "score"]
 
 
-def source(split: str, limit: int) -> dict[str, Any]:
-    return {
-        "type": "snowflake_messages",
-        "sql": f"SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = '{split}' ORDER BY ID DESC",
-        "limit": limit,
-        "key": "id",
-        "messages": {"system": "Notes as JSON.", "user": "{dialogue}", "assistant": "{NOTE}"},
-    }
-
-
-RECIPE: dict[str, Any] = {
-    "type": "sft",
-    "code": "payload_hooks.py",
-    "model": {
-        "name_or_path": "./inputs/base-model",
-        "dtype": "fp32",
-        "disable_activation_checkpoint": True,
-        "peft_config": {"peft_type": "Lora", "task_type": "CAUSAL_LM", "r": 4, "target_modules": ["q_proj", "v_proj"]},
-    },
-    "data": {
-        "sources": [source("train", 8)],
-        "eval_sources": [source("validation", 4)],
-        "max_length": 512,
-        "div_length": 16,
-        "num_proc": 1,
-        "dl_num_workers": 1,
-        "cache_dir": "./cache",
-    },
-    "micro_batch_size": 2,
-    "train_iters": 4,
-    "eval_interval": 2,
-    "optimizer": {"learning_rate": 0.01},
-    "train_log_metrics_path": "./output/train-log-metrics.jsonl",
-    "kill_switch_path": "./kill-switch",
-    "checkpoint": [{"type": "huggingface", "output_dir": "./output/checkpoint", "save_end_of_training": True}],
-}
 FILES = {
     "code/train.py": "from project.words import GREETING\nprint('user code says', GREETING)\n",
     "project/words.py": "GREETING = 'hello from the experiment'\n",
@@ -59,8 +22,8 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def trained(account: Any) -> Any:
-    return account.run("RUN_A_1", FULL, recipe=RECIPE, files=FILES, user_code="code/train.py")
+def trained(account: Any, recipe: Any) -> Any:
+    return account.run("RUN_A_1", FULL, recipe=recipe, files=FILES, user_code="code/train.py")
 
 
 def test_a_full_run_trains_generates_and_scores(trained: Any) -> None:
@@ -145,9 +108,9 @@ def test_no_row_leaves_the_tables_and_logs(trained: Any, account: Any) -> None:
             assert words not in ledger
 
 
-def test_a_second_job_for_the_run_ends_at_the_fence(trained: Any, account: Any) -> None:
+def test_a_second_job_for_the_run_ends_at_the_fence(trained: Any, account: Any, recipe: Any) -> None:
     before = account.rows("SELECT COUNT(*) FROM LEDGER WHERE RUN = 'RUN_A_1'")
-    again = account.run("RUN_A_1", FULL, recipe=RECIPE)
+    again = account.run("RUN_A_1", FULL, recipe=recipe)
     assert again.status == "DONE"
     assert "another job has started this run already" in again.log
     assert again.results == trained.results
@@ -219,10 +182,10 @@ def test_a_model_that_is_not_on_its_stage_is_missing_data(account: Any) -> None:
     assert (ended.results["training"], ended.results["evaluation"]["status"]) == (None, "failed")
 
 
-def test_a_training_that_cannot_begin_leaves_nothing_evaluated(account: Any) -> None:
-    recipe = {**RECIPE, "model": {**RECIPE["model"], "name_or_path": "./inputs/base"}}
+def test_a_training_that_cannot_begin_leaves_nothing_evaluated(account: Any, recipe: Any) -> None:
+    wrong = {**recipe, "model": {**recipe["model"], "name_or_path": "./inputs/base"}}
     more = {"inputs": {"one": "@MODELS/tiny", "two": "@MODELS/tiny"}}
-    ended = account.run("RUN_NO_BASE_1", FULL, recipe=recipe, **more)
+    ended = account.run("RUN_NO_BASE_1", FULL, recipe=wrong, **more)
     assert ended.status == "FAILED"
     assert (ended.results["failure"]["phase"], ended.results["failure"]["kind"]) == ("fetch", "recipe")
     assert ended.results["training"]["status"] == "failed"
@@ -236,18 +199,8 @@ def test_a_training_that_cannot_begin_leaves_nothing_evaluated(account: Any) -> 
     }
 
 
-def processes(*markers: str) -> dict[int, str]:
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found[int(path.parent.name)] = path.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-    return {pid: line for pid, line in found.items() if all(marker in line for marker in markers)}
-
-
-def test_a_run_that_is_told_to_stop_says_so_and_leaves_no_process(account: Any) -> None:
-    job = account.submit("RUN_STOP_1", FULL, recipe=RECIPE)
+def test_a_run_that_is_told_to_stop_says_so_and_leaves_no_process(account: Any, recipe: Any, processes: Any) -> None:
+    job = account.submit("RUN_STOP_1", FULL, recipe=recipe)
     deadline = time.monotonic() + 120
     while not any("train" in body for (body,) in account.rows("SELECT BODY FROM LEDGER WHERE RUN = 'RUN_STOP_1'")):
         assert time.monotonic() < deadline

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import median, median_low
 from typing import Any
 
 from payload.failure import Failure, RunError
@@ -52,7 +52,7 @@ class Watch:
         return max(self.step_seconds, self.step_factor * usual_seconds(steps))
 
     def diverged(self, losses: Sequence[float]) -> bool:
-        """The median of the last steps is far above the best that as many steps in a row had before.
+        """Most of the last steps are far above the best median that as many steps in a row had before.
 
         Medians, so that single bad batches pass. Both three times the best and 2 nats above it (e² times the
         perplexity), so that neither 0.01 → 0.1 nor 5 → 6 is one; never before three windows are full, since warm-up and
@@ -63,7 +63,7 @@ class Watch:
         before, last = losses[: -self.window], losses[-self.window :]
         windows = range(0, len(before) - self.window + 1, self.window)
         best = min(median(before[start : start + self.window]) for start in windows)
-        return median(last) > best + max((self.loss_factor - 1) * abs(best), self.loss_margin)
+        return median_low(last) > best + max((self.loss_factor - 1) * abs(best), self.loss_margin)
 
 
 def usual_seconds(steps: Steps) -> float:
