@@ -13,6 +13,9 @@ from snowflake.ml.data.data_connector import DataConnector
 from snowflake.snowpark import Row, Session
 from snowflake.snowpark.exceptions import SnowparkSQLException
 
+from snowglobe import Globe
+
+Connect = Callable[..., Session]
 Query = Callable[..., list[Row]]
 INSERT = "INSERT INTO LEDGER SELECT ?, CURRENT_TIMESTAMP(), ?, PARSE_JSON(?)"
 LATEST = (
@@ -130,3 +133,25 @@ def test_creating_a_table_twice(query: Query) -> None:
     with pytest.raises(SnowparkSQLException) as caught:
         query("CREATE TABLE TWICE (N INT)")
     assert caught.value.sql_error_code == 2002
+
+
+def test_eight_sessions_write_and_read_at_once(globe: Globe, connect: Connect, query: Query) -> None:
+    query("CREATE TABLE SHARED (SESSION INT, N INT, AT TIMESTAMP_LTZ)")
+    sessions = [connect(globe) for _ in range(8)]
+
+    def write(number: int) -> list[int]:
+        seen = []
+        for n in range(5):
+            sessions[number].sql("INSERT INTO SHARED SELECT ?, ?, CURRENT_TIMESTAMP()", params=[number, n]).collect()
+            mine = sessions[number].sql("SELECT COUNT(*) AS C FROM SHARED WHERE SESSION = ?", params=[number])
+            seen.append(int(mine.collect()[0]["C"]))
+        return seen
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(write, range(8))) == [[1, 2, 3, 4, 5]] * 8
+    assert query("SELECT COUNT(*) AS C, COUNT(DISTINCT SESSION * 10 + N) AS D FROM SHARED")[0].as_dict() == {
+        "C": 40,
+        "D": 40,
+    }
+    for session in sessions:
+        session.close()

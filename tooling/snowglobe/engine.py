@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import threading
 import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -17,6 +18,7 @@ import fakesnow.server as fakesnow_server
 import fakesnow.transforms.stage as fakesnow_stage
 from fakesnow.fakes import FakeSnowflakeConnection
 from fakesnow.instance import FakeSnow
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from snowglobe import clock
@@ -26,6 +28,8 @@ from snowglobe.wire import Json, SqlError
 
 _cause: ContextVar[str | None] = ContextVar("cause", default=None)
 _ABSENT = re.compile(r'Catalog Error: ([\w ]+) with name "?([^"!\s]+)"? does not exist')
+_STAGES = re.compile(r"@|\bSTAGES?\b", re.IGNORECASE)
+_CONTAINERS = re.compile(r"\b(?:SCHEMA|DATABASE)\b", re.IGNORECASE)
 _READS = re.compile(r"\s*\(*\s*(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN)\b", re.IGNORECASE)
 
 
@@ -38,6 +42,9 @@ class Engine:
             create_database_on_connect=False, create_schema_on_connect=False, db_path=self._databases
         )
         self._writing = asyncio.Lock()
+        self._known: set[tuple[str, str]] = set()  # schemas that were there when last asked about
+        self._unregistered: list[Name] = []
+        self._registering = threading.Lock()
         # Known before the files are attached: their views and defaults may ask.
         self._fake.duck_conn.create_function(clock.FUNCTION, clock.now, [], "TIMESTAMPTZ")
         fakesnow_server.logger.addHandler(_Causes())
@@ -60,8 +67,8 @@ class Engine:
         session.connection._duck_conn.execute(f'DROP SCHEMA "{database}"."{schema}" CASCADE')
         self._forget(session, database, schema)
 
-    @staticmethod
-    def _forget(session: Session, database: str, schema: str | None = None) -> None:
+    def _forget(self, session: Session, database: str, schema: str | None = None) -> None:
+        self._known.clear()
         connection = session.connection
         if connection.database == database and schema in (None, connection.schema):
             connection._schema, connection.schema_set = None, False
@@ -69,8 +76,12 @@ class Engine:
                 connection.database, connection.database_set = None, False
 
     def has(self, database: str, schema: str) -> bool:
-        query = "SELECT 1 FROM information_schema.schemata WHERE catalog_name = ? AND schema_name = ?"
-        return self.cursor().execute(query, [database, schema]).fetchone() is not None
+        if (database, schema) not in self._known:
+            query = "SELECT 1 FROM information_schema.schemata WHERE catalog_name = ? AND schema_name = ?"
+            if self.cursor().execute(query, [database, schema]).fetchone() is None:
+                return False
+            self._known.add((database, schema))
+        return True
 
     def schemas(self) -> list[tuple[str, str]]:
         query = (
@@ -88,13 +99,20 @@ class Engine:
         create(name, python, kinds, "VARCHAR", null_handling="special", side_effects=True)
 
     def register_stage(self, name: Name) -> None:
-        """fakesnow's COPY INTO looks a stage up in its own table."""
+        """fakesnow's COPY INTO looks a stage up in its own table, which is filled when a statement names a stage."""
+        with self._registering:
+            self._unregistered.append(name)
+
+    def _register_stages(self) -> None:
         columns = "name, database_name, schema_name, url, has_credentials, has_encryption_key, owner, comment, type"
-        self.cursor().execute(
-            f"INSERT OR REPLACE INTO _fs_global._fs_information_schema._fs_stages ({columns}) "
-            "VALUES (?, ?, ?, '', 'N', 'N', '', '', 'INTERNAL')",
-            [name[2], name[0], name[1]],
-        )
+        with self._registering:
+            if self._unregistered:
+                self.cursor().executemany(
+                    f"INSERT OR REPLACE INTO _fs_global._fs_information_schema._fs_stages ({columns}) "
+                    "VALUES (?, ?, ?, '', 'N', 'N', '', '', 'INTERNAL')",
+                    [[name[2], name[0], name[1]] for name in self._unregistered],
+                )
+            self._unregistered.clear()
 
     def fill(self, table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
         cursor = self.cursor()
@@ -130,6 +148,10 @@ class Engine:
             await locks.enter_async_context(session.lock)
             if not body.get("describeOnly") and not _READS.match(body["sqlText"]):
                 await locks.enter_async_context(self._writing)
+            if _STAGES.search(body["sqlText"]):
+                await run_in_threadpool(self._register_stages)
+            if _CONTAINERS.search(body["sqlText"]):
+                self._known.clear()
             response = await fakesnow_server.query_request(_Decoded(request, body))  # type: ignore[arg-type]
         answer: Json = json.loads(bytes(response.body))
         if response.status_code >= 500:
