@@ -45,6 +45,7 @@ class Fake:
     jobs: dict[str, dict[str, str]] = field(default_factory=dict)
     ever: list[str] = field(default_factory=list)
     payload: Payload | None = None
+    files: list[str] = field(default_factory=lambda: ["kept/sent.txt", "kept-too/sent.txt", "results.json"])
 
     @property
     def now(self) -> datetime:
@@ -62,7 +63,7 @@ class Fake:
         return Pool(name, str(self.faults.get("family", "CPU_X64_S")), 2, "IDLE")
 
     def claim(self, name: str, comment: Mapping[str, Any]) -> str | None:
-        written = json.dumps({**comment, "nonce": "0" * 32})
+        written = json.dumps({**comment, "nonce": "0" * 32}).replace("@probe", self.faults.get("actor", "@probe"))
         self.stages[name] = (written[: self.faults.get("comment", None)], self.now)
         return None
 
@@ -100,6 +101,13 @@ class Fake:
         assert self.payload is not None
         word = self.payload.files["marker.txt"].decode()
         return None if "no results" in self.faults else json.dumps({"word": word}).encode()
+
+    def remove(self, run: str, folder: str) -> None:
+        gone = "prefix of folders" in self.faults
+        self.files = [file for file in self.files if not file.startswith(folder if gone else f"{folder}/")]
+
+    def list(self, match: re.Match[str], _: list[Any]) -> Answer:
+        return Answer(tuple({"name": f"stage/{file}"} for file in self.files))
 
     def logs(self, job: str) -> str:
         assert self.payload is not None
@@ -172,6 +180,7 @@ STATEMENTS: dict[str, Handler] = {
     r"SELECT NAME, STATUS FROM TABLE": lambda fake, *_: Answer(error=fake.faults.get("history")),
     r"(?:SELECT \* FROM|LIST) \S*_NOTHING": lambda fake, *_: Answer(error=fake.faults.get("missing", 2003)),
     r"SELECT [A-Z, ]+ FROM (\S+)": Fake.select,
+    r"LIST ": Fake.list,
 }
 ALL = {one.id for one in INFERENCES}
 TOLD_ONLY = {one.id for one in INFERENCES if not one.probe}
@@ -215,6 +224,7 @@ FAULTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "another number for what exists": ({"exists": 3041}, {"exists-2002"}),
     "another number for what is missing": ({"missing": 2043}, {"missing-2003"}),
     "a comment cut off": ({"comment": 256}, {"comment-whole"}),
+    "a comment changed": ({"actor": "?probe"}, {"comment-whole"}),
     "LIKE without escapes": ({"like": True}, {"show-like"}),
     "stages dated in local time": ({"hours": 8}, {"one-clock"}),
     "JSON in another encoding": ({"mangled": "Gr??e"}, {"json-whole"}),
@@ -230,12 +240,13 @@ FAULTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "appends": ({"looked": {"append": "accepted"}}, {"mount-refuses"}),
     "files come back changed": ({"looked": {"fetched": False}}, {"stage-files"}),
     "executed again": ({"looked": {"repeated": 2}}, {"repeated-request"}),
-    "an old Python": ({"looked": {"python": "3.9.18"}}, {"python"}),
+    "an old Python": ({"looked": {"python": "3.10.14"}}, {"python"}),
     "two winners": ({"tried": {"race": [0, 0, *[2002] * 6]}}, {"one-winner"}),
     "a loser hears something else": ({"tried": {"race": [0, 3041, *[2002] * 6]}}, {"one-winner"}),
     "no session in a child": ({"tried": {"child": 1}}, {"child-session"}),
     "no way to packages": ({"tried": {"package": 1}}, {"packages"}),
     "no results": ({"no results": True}, {"results"}),
+    "removing by the first letters": ({"prefix of folders": True}, {"remove-folder"}),
     "no logs": ({"no logs": True}, {"logs"}),
     "cancelled is failed": ({"cancelled": "FAILED"}, {"cancel"}),
     "killed at once": ({"no sigterm": True}, {"sigterm"}),

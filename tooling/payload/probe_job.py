@@ -114,6 +114,7 @@ def _there_and_back(probe: _Probe) -> bool:
         sent = Path(folder, "sent.txt")
         sent.write_text(probe.task["word"])
         probe.store.upload(sent, "kept")
+        probe.store.upload(sent, "kept-too")
         (back,) = probe.store.fetch(f"@{probe.store.run}/kept", Path(folder, "back"))
         return back.read_text() == sent.read_text()
 

@@ -96,8 +96,7 @@ INFERENCES = (
         "json-whole",
         "a document bound to INSERT … SELECT PARSE_JSON(?) comes back with equal values",
         "Account.record, observed.runs",
-        "A run's digests or documents no longer agree with git: the plan shows the key as changed before anything is"
-        " submitted.",
+        "The plan may ask once more for what is done; the name of its claim is taken, so that nothing is submitted.",
         "numbers, floats, nulls, empty and nested values, quotes and umlauts in a ledger of its own",
     ),
     Inference(
@@ -123,6 +122,23 @@ INFERENCES = (
         relied=False,
     ),
     Inference(
+        "job-retention",
+        "SHOW JOB SERVICES lists a job for 7 to 14 days after its end (documented)",
+        "Account.observe",
+        "The ledger remembers what a run came to; a run that nobody recorded in time is read from its stage.",
+        "",
+        relied=False,
+    ),
+    Inference(
+        "login-ended",
+        "a statement under a login that ended is refused and not executed",
+        "Account._do, which logs in again and repeats it",
+        "Had it been executed: the nonce says whose a claim is, the fence lets one of two jobs pass, the latest row"
+        " counts.",
+        "",
+        relied=False,
+    ),
+    Inference(
         "history",
         "GET_JOB_HISTORY can be read",
         "nothing",
@@ -134,7 +150,8 @@ INFERENCES = (
         "job-name",
         "a job's name is the name we give, then a suffix",
         "observed._by_claim",
-        "The job is matched by the name that the ledger recorded when it was submitted.",
+        "The list doesn't tell whose job it is: the run's rows in the ledger keep it alive, and its row `finished` or a"
+        " day of silence ends it.",
         "the names of two jobs",
     ),
     Inference(
@@ -214,7 +231,7 @@ INFERENCES = (
     ),
     Inference(
         "python",
-        "the image's Python is 3.10 or later",
+        "the image's Python is 3.11 or later",
         "payload, and the pins of the runtime's lock",
         "pip refuses the pins or the payload doesn't start: the run fails before it trains, and its log says so.",
         "the version that the job runs on",
@@ -246,7 +263,8 @@ INFERENCES = (
         "job-ended",
         "a job that ended well is still listed, as DONE",
         "observed.ENDED_JOBS, ending.has_ended",
-        "Its row `finished` says how it ended; without that the run counts as forgotten after a day of silence.",
+        "Its row `finished` says how it ended, and its report waits until the job leaves the list; without that row the"
+        " run then counts as forgotten after a day of silence.",
         "the list after the job's end",
     ),
     Inference(
@@ -255,6 +273,13 @@ INFERENCES = (
         "Account.read, ending.record",
         "The row `finished`, which holds the same, speaks for the run.",
         "the results of the job",
+    ),
+    Inference(
+        "remove-folder",
+        "REMOVE of a folder on a stage leaves folders whose names only begin alike",
+        "Account.remove",
+        "`piste gc` could remove more of a run's stage than it says; what a run came to stays in the ledger.",
+        "two folders of which one is removed",
     ),
     Inference(
         "logs",
@@ -282,7 +307,7 @@ INFERENCES = (
         "cancel",
         "cancelling a job that runs ends it as CANCELLED",
         "Account.cancel, ending.record",
-        "Its run shows as running until the job leaves the list; nothing is submitted in its place meanwhile.",
+        "Its run counts as failed, or as running until the job leaves the list; nothing is submitted in its place.",
         "the second job, which only sleeps",
     ),
     Inference(

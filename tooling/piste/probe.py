@@ -32,7 +32,7 @@ JOBS = 2
 CLOCK_SECONDS = 30.0
 """How far two clocks may be apart; far below the grace that they measure."""
 
-LEAST_PYTHON = (3, 10)
+LEAST_PYTHON = (3, 11)
 LIVE_JOBS = {"PENDING", "RUNNING", "CANCELLING"}
 
 DOCUMENT: dict[str, Any] = {
@@ -573,6 +573,21 @@ def _results(scene: Scene) -> Verdict:
     return _is(json.loads(content).get("word"), scene.word, "it came back changed")
 
 
+def _removed(scene: Scene) -> Verdict:
+    scene.ended(scene.worker())
+    place = f"LIST @{scene.schema}.{scene.ready.run}"
+    before = _folders(scene.rows(place))
+    if not {"kept", "kept-too"} <= before:
+        raise NotKnown("the job left no folders to remove")
+    scene.account.remove(scene.ready.run, "kept")
+    return _is(gone := before - _folders(scene.rows(place)), {"kept"}, f"{', '.join(sorted(gone)) or 'nothing'} went")
+
+
+def _folders(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Of a stage, from its files as `stage/folder/file`; a file of no folder by its own name."""
+    return {str(row["name"]).split("/")[1] for row in rows}
+
+
 def _logs(scene: Scene) -> Verdict:
     worker = scene.worker()
     scene.ended(worker)
@@ -628,6 +643,7 @@ CHECKS: Mapping[str, Callable[[Scene], Verdict]] = {
     "mount-refuses": _looked("append", "refused"),
     "stage-files": _looked("fetched", True),
     "results": _results,
+    "remove-folder": _removed,
     "logs": _logs,
     "cancel": _cancel,
     "sigterm": _sigterm,
@@ -636,4 +652,4 @@ CHECKS: Mapping[str, Callable[[Scene], Verdict]] = {
     "python": _python,
     "packages": _package_found,
 }
-"""By inference, in the order of INFERENCES. The one without a check is only told."""
+"""By inference. Those without a check are only told."""
