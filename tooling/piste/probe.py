@@ -106,11 +106,11 @@ def _package(runtime: Runtime | None, root: Path) -> str:
 
 def announcement(ready: Ready, account: Account) -> str:
     place = f"{account.environment.database}.{account.environment.schema}"
-    price = "at a price unknown" if ready.credits is None else f"at most {ready.credits:.3f} credits"
+    price = "at an unknown price" if ready.credits is None else f"at most {ready.credits:.3f} credits"
     pool = f"{ready.pool.name} ({ready.pool.family})"
     return (
         f"probe: makes {ready.base}… in {place} (stages, a table, a view) and runs {JOBS} short jobs on {pool};"
-        f" removes all of it; at most {SECONDS / 60:.0f} minutes, {price}"
+        f" removes all of it; at most {SECONDS / 60:.0f} minutes, {price} (and what the pool idles before it suspends)"
     )
 
 
