@@ -101,7 +101,8 @@ class Server:
         self._note(session, body, request_id)
 
         async def answer() -> bytes:
-            return json.dumps(await self._answer(session, request, body)).encode()
+            answered = await self._answer(session, request, body)
+            return answered if isinstance(answered, bytes) else json.dumps(answered).encode()
 
         return Response(await self.replies.once(request_id, answer), media_type="application/json")
 
@@ -112,7 +113,7 @@ class Server:
             describe_only=bool(body.get("describeOnly")), repeated=self.replies.seen(request_id),
         )  # fmt: skip
 
-    async def _answer(self, session: Session, request: Request, body: Json) -> Json:
+    async def _answer(self, session: Session, request: Request, body: Json) -> Json | bytes:
         try:
             return await self._run(session, request, body)
         except SqlError as error:
@@ -122,7 +123,7 @@ class Server:
             text = f"snowglobe failed: {type(error).__name__}: {error} in: {body.get('sqlText')}"
             return fail(SqlError(370001, text, "XX000"))
 
-    async def _run(self, session: Session, request: Request, body: Json) -> Json:
+    async def _run(self, session: Session, request: Request, body: Json) -> Json | bytes:
         sql = _COMMENT.sub(lambda m: " " if m[1] else m[0], str(body.get("sqlText") or "")).strip().rstrip(";").rstrip()
         context = Context(self.account, self.engine, self.jobs, session, sql, _bindings(body))
         found = statements.find(sql)
