@@ -79,6 +79,9 @@ class Account:
         (app / "run.json").write_text(json.dumps(instructions))
         return app
 
+    def instructions(self, name: str, steps: list[str]) -> dict[str, Any]:
+        return instruct(name, steps, files=[])
+
     def results(self, run: str) -> dict[str, Any]:
         target = self.folder / f"{run}-fetched"
         if not any(name.endswith("/results.json") for name in self.stage(run)):

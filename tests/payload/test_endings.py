@@ -6,9 +6,16 @@ The planted code is the recipe's own; what is too long is given to the job by it
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from payload import evaluation, spec
+from payload.failure import RunError
+from payload.progress import Reporter
+from payload.snowflake_session import Store
+from payload.watch import Deadline
 
 FULL = ["train", "generate", "score"]
 
@@ -131,3 +138,15 @@ def test_the_next_attempt_goes_on_from_the_state(ended: Any, account: Any, resum
     assert second["loss"][:5] == [[step, pytest.approx(loss, rel=1e-4)] for step, loss in first["loss"]]
     states = {path.split("/")[2] for path in account.stage("RUN_T_2") if path.startswith("/resume/")}
     assert states == {"latest", "epoch_2_global_step_12"}
+
+
+def test_a_generation_ends_when_time_is_up(account: Any, tmp_path: Path, processes: Any) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(account.instructions("RUN_SLOW_1", FULL)))
+    task = spec.read(tmp_path / "run.json")
+    rows = {key: {"DIALOGUE": "", "NOTE": ""} for key in "abc"}
+    reporter = Reporter(Store(account.session, "RUN_SLOW_1"), 1000)
+    source, log = (None, tmp_path / "model"), tmp_path / "generate.log"
+    with pytest.raises(RunError, match="The time of 0 s was up after 0 of 3 answers") as caught:
+        evaluation.predict(task, rows, source, tmp_path, tmp_path, log, reporter, Deadline(0))
+    assert caught.value.failure.kind == "timeout"
+    assert not processes("payload.generate", str(tmp_path))

@@ -70,6 +70,17 @@ def test_between_them_the_ledger_is_written_as_often_as_asked() -> None:
     assert [beat[2] for beat in written] == [1, 2, 2, 3]
 
 
+def test_the_last_step_before_an_end_is_told_once() -> None:
+    written: Any = []
+    reporter = Reporter(Ledger(written, "RUN_A_1"), every=1000)
+    reporter.phase("train")
+    for step in (1, 2, 3):
+        reporter.show(State("train", step, 10))
+    reporter.last(State("train", 3, 10))
+    reporter.last(State("train", 3, 10))
+    assert [beat[2] for beat in written] == [0, 1, 3]
+
+
 def test_generation_counts_samples() -> None:
     lines = [{"seconds": 2.0, "tokens": 30}, {"seconds": 2.0, "tokens": 50}]
     assert progress.generation_state(lines, 6) == State("generate", 2, 6, None, 20.0, 8.0)
