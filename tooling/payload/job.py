@@ -75,9 +75,10 @@ class Job:
 
     def keeper(self) -> Keeper:
         """Uploads logs, metrics and states to resume from while it is entered."""
-        logs = Growing(self.store, self.growing, self.folder / "keep")
-        states = resume.StateUploads(self.store, self.folder)
-        return Keeper([logs.upload, states.upload])
+        tasks = [Growing(self.store, self.growing, self.folder / "keep").upload]
+        if self.spec.nodes == 1:  # the states of several lie on as many disks
+            tasks.append(resume.StateUploads(self.store, self.folder).upload)
+        return Keeper(tasks)
 
 
 def run(app: Path | None = None, watch: Watch | None = None) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def _train(job: Job) -> Training:
 
 
 def _resume(job: Job) -> resume.Resumed | None:
-    """States of several nodes lie on several disks: those runs begin at their start."""
+    """Training on several nodes begins at its start: no one of them has a whole state."""
     if job.spec.nodes > 1 or not training.resumes(job.folder):
         return None
     return resume.restore(job.store, job.spec.resume_from, job.folder)
@@ -157,13 +158,22 @@ def _timed_out(trained: Training, code: int) -> bool:
 
 def _out_of_time(job: Job, trained: Training) -> Failure:
     """A training that came to its end when it was told to has left a whole checkpoint, which is kept, not evaluated."""
-    kept = trained.stopped is None and trained.checkpoint is not None and not weights.doubt(trained.checkpoint)
-    if kept and trained.checkpoint:
-        job.store.upload_folder(trained.checkpoint, "checkpoint")
+    kept = trained.stopped is None and not weights.doubt(trained.checkpoint) and _keep(job, trained)
     last = trained.steps[-1] if trained.steps else None
     where = f"at step {last['step']} of {last['steps']}" if last else "before the first step"
     there = "; the checkpoint is on the stage" if kept else ""
     return job.deadline.failure(f"{where}{there}", job.spec.title)
+
+
+def _keep(job: Job, trained: Training) -> bool:
+    """Where it can't be uploaded, the run still ended for its time."""
+    try:
+        assert trained.checkpoint is not None
+        job.store.upload_folder(trained.checkpoint, "checkpoint")
+    except Exception as error:
+        _say(f"the checkpoint could not be uploaded: {type(error).__name__}")
+        return False
+    return True
 
 
 def _evaluate(job: Job, checkpoint: Path | None) -> None:
