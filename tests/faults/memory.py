@@ -13,12 +13,13 @@ snowglobe, and jobs to what the payload's `Store` does.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import PurePosixPath
@@ -143,6 +144,27 @@ class Memory:
         self.trainings: Counter[str] = Counter()
         self.successes: Counter[str] = Counter()
         self.overlaps: list[str] = []
+
+    def copy(self) -> Memory:
+        """Another world that begins as this one is. No job of it may be at work."""
+        made = copy.copy(self)
+        made.__dict__ |= {name: copy.copy(value) for name, value in vars(self).items() if name != "now"}
+        made.stages = {name: replace(stage, files=dict(stage.files)) for name, stage in self.stages.items()}
+        assert not any(job.status == "RUNNING" for job in self.jobs)
+        made.jobs = [replace(job, work=iter(())) for job in self.jobs]
+        return made
+
+    def fingerprint(self) -> int:
+        """The same of two worlds that differ in nothing but the nonces of claims."""
+        stages = [
+            (name, re.sub(r'"nonce": "\w+"', "", one.comment), one.created, sorted(one.files), *one.files.values())
+            for name, one in sorted(self.stages.items())
+        ]
+        jobs = [(job.name, job.status, job.passed, job.forgotten, job.completed, job.failure) for job in self.jobs]
+        rows = [(event.run, event.at, event.kind, json.dumps(event.body, sort_keys=True)) for event in self.events]
+        return hash(repr((self.now, sorted(self.tables), rows, jobs, [stage[:4] for stage in stages]))) ^ hash(
+            tuple(content for stage in stages for content in stage[4:])
+        )
 
     # The clock, and what is forgotten as it goes on.
 
