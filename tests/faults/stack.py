@@ -28,6 +28,9 @@ from faults.proxy import Proxy
 GRACE_SECONDS = 16 * 60.0
 """A little more than `piste.observed.GRACE`."""
 
+ENDLESS = 90_000
+"""Trainings with this number or a higher one go on until something ends them."""
+
 TRAINER = """#!{python}
 import json, os, pathlib, re, struct, time
 recipe = pathlib.Path("recipe.resolved.yaml").read_text()
@@ -38,6 +41,9 @@ output = pathlib.Path(os.environ["PISTE_OUTPUT"])
 folder = output / "checkpoint" / f"global_step_{{identity}}"
 folder.mkdir(parents=True)
 step = {{"step": identity, "steps": identity, "loss": 1.5, "tokens": 64, "seconds": 0.1}}
+if identity >= {endless}:  # as long as nobody ends it
+    (output / "steps.jsonl").write_text(json.dumps(step | {{"step": 1}}) + "\n")
+    time.sleep(3600)
 (output / "steps.jsonl").write_text(json.dumps(step) + "\\n")
 (output / "train-log-metrics.jsonl").write_text(json.dumps({{"iter": identity, "loss": 1.5}}) + "\\n")
 header = json.dumps({{"w": {{"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}}}).encode()
@@ -105,6 +111,14 @@ class Stack:
     def jobs(self) -> list[dict[str, Any]]:
         return [json.loads(file.read_text()) for file in (self.directory / "globe/jobs").glob("*/job.json")]
 
+    def until_training(self, number: int, seconds: float = 240.0) -> str:
+        """Until this training has begun; the name of its job."""
+        end = time.monotonic() + seconds
+        while not self.trainings[number]:
+            assert time.monotonic() < end, "it does not begin"
+            time.sleep(0.2)
+        return str(max((job for job in self.jobs() if job["status"] == "RUNNING"), key=_created)["name"][-1])
+
     def until_jobs_ended(self, seconds: float = 600.0) -> None:
         end = time.monotonic() + seconds
         while any(job["status"] in ("PENDING", "RUNNING", "CANCELLING") for job in self.jobs()):
@@ -120,17 +134,19 @@ class Stack:
             assert "Traceback" not in done.err, done.err
             said += done.out + done.err
             self.until_jobs_ended()
-            if re.match(r"nothing to do, \d+ kept$", done.out.splitlines()[0]):
+            if re.match(r"nothing to do(?!.*to wait)", done.out):
                 break
         done = self.piste("collect")
         assert done.code == 0, done.out + done.err
         return said + done.out
 
     def report(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(
-            (self.world.root / f"experiments/{name}/report/report.json").read_text()
-        )
+        found: dict[str, Any] = json.loads((self.world.root / f"experiments/{name}/report/report.json").read_text())
         return found
+
+
+def _created(job: dict[str, Any]) -> str:
+    return str(job["created"])
 
 
 @contextlib.contextmanager
@@ -150,7 +166,8 @@ def stack(directory: Path, nodes: int = 3, **options: Any) -> Iterator[Stack]:
         (directory / "model").mkdir()
         (directory / "model/config.json").write_text("{}")
         statements = (
-            "CREATE TABLE SOAP_NOTES AS SELECT 'visit-1' AS ID, 'test' AS SPLIT, 'How are you?' AS DIALOGUE, 'Well.' AS NOTE",
+            "CREATE TABLE SOAP_NOTES AS"
+            " SELECT 'visit-1' AS ID, 'test' AS SPLIT, 'How are you?' AS DIALOGUE, 'Well.' AS NOTE",
             "CREATE STAGE MODELS ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')",
             f"PUT 'file://{directory}/model/config.json' '@MODELS/tiny' AUTO_COMPRESS = FALSE",
         )
@@ -176,7 +193,7 @@ def _exchange(directory: Path) -> None:
     image = Path(snowglobe.__file__).parent / "image/sitecustomize.py"
     (stubs / "sitecustomize.py").write_text(GENERATION.format(image=str(image)))
     programs = {
-        "arctic_training": TRAINER.format(python=sys.executable, noted=str(directory / "trainings")),
+        "arctic_training": TRAINER.format(python=sys.executable, noted=str(directory / "trainings"), endless=ENDLESS),
         "pip": "#!/bin/sh\nexit 0\n",
         "python": PYTHON.format(stubs=stubs, python=sys.executable),
         "python3": PYTHON.format(stubs=stubs, python=sys.executable),

@@ -47,6 +47,8 @@ def demo(root: Path, directory: Path, say: Say) -> int:
         )
         if again:
             shell.run("piste", "--connection", CONNECTION, "collect")
+        else:
+            shell.run("piste", "--connection", CONNECTION, "ledger", "new")
         shell.run("piste", "--connection", CONNECTION, "apply", "--wait", *(_each("--retry", clone) if again else ()))
         shell.run("piste", "--connection", CONNECTION, "collect")
         shell.run("piste", "--connection", CONNECTION, "status")

@@ -22,11 +22,11 @@ Samples = Mapping[str, tuple[Mapping[str, float], Mapping[str, float]]]
 
 
 def has_ended(run: Run) -> bool:
-    """Its job ended, or Snowflake no longer knows the job, and the ledger doesn't say how it ended."""
+    """Its job ended or said so, or Snowflake no longer knows the job, and the ledger doesn't say how it ended."""
     if run.collected or run.closed or run.job is None:
         return False
     if run.job_status:
-        return run.job_status in ENDED_JOBS
+        return run.job_status in ENDED_JOBS or run.results is not None
     return run.results is not None or run.forgotten
 
 

@@ -104,14 +104,12 @@ def event_key(event: Event) -> str:
 
 def _by_claim(jobs: Iterable[Job], events: Mapping[str, Mapping[str, Event]]) -> dict[str, Job]:
     """The job of each claim. Of two (a submission that was repeated) the one that passed the fence speaks, else one
-    that is alive. A job's name begins with its claim; where it doesn't, the ledger may know whose it is."""
-    recorded = {str(_body(of, "submitted").get("job")): claim for claim, of in events.items()}
+    that is alive. A job's name begins with its claim."""
     found: dict[str, Job] = {}
     for job in sorted(jobs, key=lambda job: (job.status not in ENDED_JOBS, job.name)):
         match = CLAIM.match(job.name)
-        claim = match[0] if match else recorded.get(job.name, "")
-        if claim and found.get(claim, job).name != _body(events.get(claim, {}), "started").get("job"):
-            found[claim] = job
+        if match and found.get(match[0], job).name != _body(events.get(match[0], {}), "started").get("job"):
+            found[match[0]] = job
     return found
 
 

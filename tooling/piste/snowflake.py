@@ -197,7 +197,7 @@ class Account:
                 for row in self._unless_missing(services.format(schema=self._schema))
                 if CLAIM.match(row["name"])
             ],
-            at=_iso(rows[0]["NOW"] if rows else datetime.now(UTC)),
+            at=_iso((rows or self._sql("SELECT CURRENT_TIMESTAMP() AS NOW"))[0]["NOW"]),
         )
 
     def claim(self, name: str, comment: Mapping[str, Any]) -> str | None:
