@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 RUNTIME := arctic-training torch snowflake-ml-python rouge-score
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock clean
+.PHONY: help install demo test soak check lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -27,6 +27,9 @@ test: $(INSTALLED)  ## lint, types and all tests
 	@$(MAKE) --no-print-directory check
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/warm.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+soak: $(INSTALLED)  ## every boundary and many rounds, through the whole stack: about an hour
+	PISTE_SOAK=1 $(BIN)/python -m pytest tests/faults --soak -s
 
 check: $(INSTALLED)  ## lint, types, and every experiment is valid
 	$(BIN)/ruff check tooling tests

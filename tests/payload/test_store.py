@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ def test_the_fence_lets_one_job_through_and_the_same_job_again(store: Store) -> 
     assert store.fence("JOB_A") is True
     assert store.fence("JOB_B") is False
     assert store.fence("JOB_A") is True
+
+
+def test_jobs_that_are_told_no_name_can_not_both_pass_the_fence(store: Store) -> None:
+    nameless = replace(store, run="RUN_NAMELESS_1")
+    assert nameless.fence("") is True
+    assert nameless.fence("") is False
 
 
 def test_a_folder_goes_up_and_comes_down_as_it_was(store: Store, tmp_path: Path) -> None:

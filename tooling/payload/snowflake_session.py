@@ -52,7 +52,7 @@ class Store:
         except Exception as error:
             if snowflake_code(error) != ALREADY_EXISTS:
                 raise
-            return self._comment(stage) == service
+            return bool(service) and self._comment(stage) == service
         return True
 
     def _comment(self, stage: str) -> str | None:
