@@ -85,7 +85,8 @@ class Ends(Exception):
 @dataclass
 class MemoryJob:
     """`passed`: it is the one job of its claim that may work. `trained`: and its checkpoint is on the stage. `told`:
-    its results.json is there."""
+    its results.json is there. `succeeded`: it trained to the end once, whatever a restart did to it afterwards. `mute`:
+    its last row is refused, which its payload takes easy."""
 
     name: str
     claim: str
@@ -98,6 +99,8 @@ class MemoryJob:
     passed: bool = False
     trained: bool = False
     told: bool = False
+    succeeded: bool = False
+    mute: bool = False
     forgotten: bool = False
     completed: datetime | None = None
     failure: Ends | None = None
@@ -285,7 +288,8 @@ class Memory:
         self.write(job.claim, "results.json", json.dumps(_results(job, said)).encode())
         job.told = True
         yield
-        self.record(job.claim, "finished", _results(job, said))
+        if not job.mute:
+            self.record(job.claim, "finished", _results(job, said))
         yield
 
     def _trains_and_evaluates(self, job: MemoryJob, said: Json) -> Iterator[None]:
@@ -297,8 +301,8 @@ class Memory:
             self.write(job.claim, "checkpoint/model.safetensors", job.digest.encode())
             said["training"] = _trained(job)
             self.record(job.claim, "trained", said["training"])
-            job.trained = True
-            self.successes[job.digest] += 1
+            self.successes[job.digest] += not job.succeeded
+            job.trained = job.succeeded = True
             yield from self._unless_told(job)
         self._evaluate(job)
         said["evaluation"] = _evaluated(job)

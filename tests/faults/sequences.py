@@ -44,13 +44,17 @@ def account(of: Memory, hook: Hook = quiet) -> MemoryAccount:
 
 @dataclass
 class Trouble:
-    """Hook: at the statement of this number, from 1, what `kind` says happens once. `seen` are all statements."""
+    """Hook: at the statement of this number, from 1, what `kind` says happens once. `seen` are all statements, or those
+    of the kind `only`."""
 
     kind: str = ""
     number: int = 0
+    only: str = ""
     seen: list[Statement] = field(default_factory=list)
 
     def __call__(self, statement: Statement, moment: Moment) -> None:
+        if self.only not in ("", statement.kind):
+            return
         if moment == "before":
             self.seen.append(statement)
         if len(self.seen) == self.number and TROUBLES[self.kind][0] == moment:
@@ -67,11 +71,13 @@ def submit(
     return list(journeys.apply(desired, on, due, tried, ALLOWANCES))
 
 
-def until_nothing_is_due(read: Callable[[], Desired], on: MemoryAccount, rounds: int = 40) -> Plan:
+def until_nothing_is_due(
+    read: Callable[[], Desired], on: MemoryAccount, seconds: float = PAST_GRACE, rounds: int = 20
+) -> Plan:
     """Reconcile as a schedule does: the clock passes the grace, what is due is submitted, jobs run, reports are
     written; again and again. The last plan: it keeps, or is blocked."""
     for _ in range(rounds):
-        on.memory.advance(PAST_GRACE)
+        on.memory.advance(seconds)
         submit(read(), on)
         on.memory.run_jobs()
         changed = journeys.collect(read(), on).changed
