@@ -18,7 +18,8 @@ BASE = variants(baseline())[0]
 
 
 def going(**changes: Any) -> Run:
-    return run(LORA, Status.RUNNING, Status.PENDING, **{"collected": False, **changes})
+    begun = {"collected": False, "started_at": "2026-11-21T10:00:00.000+00:00"}
+    return run(LORA, Status.RUNNING, Status.PENDING, **{**begun, **changes})
 
 
 def results(training: str | None, evaluation: str | None, failure: dict[str, Any] | None = None) -> bytes:
@@ -37,6 +38,16 @@ ENDS: dict[str, tuple[Run, bytes | None, tuple[str | None, str, str | None]]] = 
     "evaluation failed": (going(job_status="FAILED"), results("done", "failed", TOLD), ("done", "failed", "recipe")),
     "cancelled": (going(job_status="CANCELLED"), None, ("cancelled", "cancelled", "cancelled")),
     "killed": (going(job_status="FAILED"), None, ("failed", "failed", "killed")),
+    "killed before its work began": (
+        going(job_status="FAILED", started_at=""),
+        None,
+        ("failed", "failed", "platform"),
+    ),
+    "cancelled for its timeout": (
+        going(job_status="CANCELLED", stopping={"kind": "timeout", "at": "2026-11-21T12:00:00.000+00:00"}),
+        results("cancelled", "cancelled", {**TOLD, "kind": "cancelled"}),
+        ("cancelled", "cancelled", "timeout"),
+    ),
     "killed while it evaluated": (
         replace(going(job_status="FAILED"), training=Status.DONE),
         None,
@@ -90,3 +101,23 @@ def test_comparisons_are_due_once_and_only_under_one_suite() -> None:
     assert ending.missing_comparisons(desired, [runs["notes-base"], compared]) == []
     other_suite = replace(runs["notes-base"], digests=replace(runs["notes-base"].digests, suite="s"))
     assert ending.missing_comparisons(desired, [other_suite, runs["notes-lora"]]) == []
+
+
+def at(clock: str) -> str:
+    return f"2026-11-21T{clock}:00.000+00:00"
+
+
+OVERDUE: dict[str, tuple[dict[str, Any], str, bool]] = {
+    "in time": ({}, at("11:00"), False),
+    "stopping by itself": ({}, at("11:09"), False),
+    "overdue": ({}, at("11:11"), True),
+    "told to stop a moment ago": ({"stopping": {"kind": "timeout", "at": at("11:11")}}, at("11:15"), False),
+    "told to stop, and going on": ({"stopping": {"kind": "timeout", "at": at("11:11")}}, at("11:17"), True),
+    "not begun": ({"started_at": ""}, at("23:00"), False),
+    "ended": ({"job_status": "FAILED"}, at("23:00"), False),
+}
+
+
+@pytest.mark.parametrize(("changes", "now", "expected"), OVERDUE.values(), ids=OVERDUE.keys())
+def test_a_job_that_overstays_its_timeout_of_an_hour(changes: dict[str, Any], now: str, expected: bool) -> None:
+    assert ending.is_overdue(going(**{"job_status": "RUNNING", **changes}), now) is expected

@@ -129,3 +129,21 @@ def test_a_job_that_is_not_listed_is_forgotten_only_after_a_day_of_silence() -> 
 
 def test_rows_that_are_not_of_a_claim_are_passed_over() -> None:
     assert runs(Observation([Event("manual", NOW, "claimed", {})], (), (), NOW)) == ()
+
+
+def test_a_fence_tells_the_job_where_nobody_wrote_it_down() -> None:
+    fence = Stage(f"{NAME}_STARTED", f"{NAME}_NOTES_LORA_AB12", "2026-11-22T11:55:00.000+00:00")
+    found = one(CLAIMED, stages=(fence,), now="2026-11-22T13:00:00.000+00:00")
+    assert (found.training, found.job) == (Status.RUNNING, f"{NAME}_NOTES_LORA_AB12")
+    assert one(CLAIMED, stages=(fence,), now="2026-11-24T12:00:00.000+00:00").forgotten
+
+
+def test_a_fence_that_was_shut_makes_the_claim_lost_whatever_is_listed() -> None:
+    fence = Stage(f"{NAME}_STARTED", '{"closed_by": "@ben for attempt 2"}', "2026-11-22T11:55:00.000+00:00")
+    found = one(CLAIMED, SUBMITTED, jobs=(job("RUNNING"),), stages=(fence,))
+    assert (found.training, found.abandoned) == (Status.LOST, True)
+
+
+def test_what_the_ledger_lacks_is_named() -> None:
+    stage = Stage(NAME, "{}", "2026-11-22T11:50:00.000+00:00")
+    assert one(CLAIMED, jobs=(job("RUNNING"),), stages=(stage,)).unrecorded == ("submitted",)

@@ -42,7 +42,7 @@ folder = output / "checkpoint" / f"global_step_{{identity}}"
 folder.mkdir(parents=True)
 step = {{"step": identity, "steps": identity, "loss": 1.5, "tokens": 64, "seconds": 0.1}}
 if identity >= {endless}:  # as long as nobody ends it
-    (output / "steps.jsonl").write_text(json.dumps(step | {{"step": 1}}) + "\n")
+    (output / "steps.jsonl").write_text(json.dumps(step | {{"step": 1}}) + "\\n")
     time.sleep(3600)
 (output / "steps.jsonl").write_text(json.dumps(step) + "\\n")
 (output / "train-log-metrics.jsonl").write_text(json.dumps({{"iter": identity, "loss": 1.5}}) + "\\n")

@@ -243,8 +243,8 @@ def _finish(job: Job) -> dict[str, Any]:
     try:
         _upload(job, results)
     except Exception as error:
-        job.failure = job.failure or unexpected(error, "upload")
-        raise _ended_badly(job.failure) from None
+        job.store.try_event("finished", results)  # all numbers are in it: nothing has to be done again
+        raise _ended_badly(job.failure or unexpected(error, "upload")) from None
     job.store.try_event("finished", results)
     tracking.track(job.store, job.spec.tracking, results)
     return results

@@ -18,6 +18,9 @@ from piste.statistics import compare
 OVERTIME = timedelta(minutes=10)
 """How long after compute.timeout a job may still be stopping by itself and bringing its checkpoint to the stage."""
 
+CANCEL_AGAIN = timedelta(minutes=5)
+"""After so long a job that was to be cancelled, and goes on, is cancelled again: whoever began may have died."""
+
 Samples = Mapping[str, tuple[Mapping[str, float], Mapping[str, float]]]
 
 
@@ -37,9 +40,16 @@ def is_over(run: Run) -> bool:
 
 def is_overdue(run: Run, now: str) -> bool:
     """The job should have stopped by itself at its compute.timeout, and did not. `now` is ISO 8601, as in the run."""
-    if is_over(run) or not run.started_at or run.stopping:
+    if is_over(run) or not run.started_at:
         return False
-    return datetime.fromisoformat(now) - datetime.fromisoformat(run.started_at) > timeout(run) + OVERTIME
+    asked = run.stopping.get("at")
+    if asked and _since(asked, now) < CANCEL_AGAIN:
+        return False
+    return _since(run.started_at, now) > timeout(run) + OVERTIME
+
+
+def _since(moment: str, now: str) -> timedelta:
+    return datetime.fromisoformat(now) - datetime.fromisoformat(moment)
 
 
 def timeout(run: Run) -> timedelta:
@@ -54,7 +64,10 @@ def record(run: Run, results: bytes | None) -> dict[str, Any]:
     training, evaluation = _statuses(run, found)
     body: dict[str, Any] = {"job_status": run.job_status, "training": training, "evaluation": evaluation}
     failure = (found or {}).get("failure") or _failure(run, training, evaluation)
-    return body | {"results": found, "failure": failure}
+    if failure and failure["kind"] == "cancelled":  # the job knows that it was told to stop, not why
+        kind, message, hint = _why(run)
+        failure = {**failure, "kind": kind, "message": message, "hint": hint}
+    return body | {"results": found and {**found, "failure": failure}, "failure": failure}
 
 
 def _results(content: bytes | None) -> dict[str, Any] | None:
@@ -100,8 +113,10 @@ def _failure(run: Run, training: Status | None, evaluation: Status | None) -> di
 def _why(run: Run) -> tuple[str, str, str]:
     if run.stopping.get("kind") == "timeout":
         return _OVERDUE
-    if run.job_status == "CANCELLED" and run.stopping.get("actor"):
+    if run.stopping.get("actor"):
         return "cancelled", f"The job was cancelled by {run.stopping['actor']}.", _RUN_AGAIN
+    if run.job_status == "FAILED" and not run.started_at:
+        return _NEVER_BEGAN
     return _WHY[run.job_status if run.job_status in _WHY else ""]
 
 
@@ -112,6 +127,7 @@ _OVERDUE = (
     "The job went on after its compute.timeout and was cancelled.",
     "Raise compute.timeout, then `piste apply --retry`.",
 )
+_NEVER_BEGAN = ("platform", "The job ended before its work began: its image, its packages or its login.", _AGAIN)
 _WHY = {
     "CANCELLED": ("cancelled", "The job was cancelled.", _RUN_AGAIN),
     "FAILED": (

@@ -263,8 +263,7 @@ INFERENCES = (
         "job-ended",
         "a job that ended well is still listed, as DONE",
         "observed.ENDED_JOBS, ending.has_ended",
-        "Its row `finished` says how it ended, and its report waits until the job leaves the list; without that row the"
-        " run then counts as forgotten after a day of silence.",
+        "Its row `finished` says how it ended; without that row the run counts as forgotten after a day of silence.",
         "the list after the job's end",
     ),
     Inference(

@@ -135,7 +135,13 @@ class _Seen:
 
     @property
     def heard_at(self) -> str:
-        return max((event.at for event in self.events.values()), default="")
+        fenced = [self.fence.created] if self.fence else []
+        return max((event.at for event in self.events.values()), default=max(fenced, default=""))
+
+    @property
+    def passed_by(self) -> str | None:
+        """The job that is behind the fence, by the fence's own word."""
+        return self.fence.comment if self.fence and not is_closed(self.fence.comment) else None
 
     @property
     def closed(self) -> bool:
@@ -155,7 +161,7 @@ def _run(seen: _Seen) -> Run | None:
     ended, submitted = seen.body("ended"), seen.body("submitted")
     results = ended.get("results") or seen.body("finished") or None
     failure = (results or ended).get("failure")
-    forgotten = seen.job is None and bool(seen.events) and _age(seen.heard_at, seen.now) > SILENCE
+    forgotten = seen.job is None and bool(seen.heard_at) and _age(seen.heard_at, seen.now) > SILENCE
     return Run(
         name=seen.name,
         experiment=claim["experiment"],
@@ -167,13 +173,13 @@ def _run(seen: _Seen) -> Run | None:
         evaluation=evaluation,
         spec=claim.get("spec", {}),
         provenance={**claim.get("provenance", {}), **submitted},
-        job=seen.body("started").get("job") or submitted.get("job") or (seen.job.name if seen.job else None),
+        job=_job(seen),
         job_status=seen.job.status if seen.job else "",
         collected="ended" in seen.events,
         forgotten=forgotten,
         closed=seen.closed,
         unrecorded=_unrecorded(seen),
-        stopping=seen.body("stopping"),
+        stopping={**seen.body("stopping"), "at": _at(seen, "stopping")} if "stopping" in seen.events else {},
         progress=_progress(seen.events.get("heartbeat")),
         results=results,
         failure=Failure(**_known(failure, Failure)) if failure else None,
@@ -185,6 +191,11 @@ def _run(seen: _Seen) -> Run | None:
         archived=_at(seen, "archived"),
         deleted=_at(seen, "deleted") or (seen.claimed_at if claim.get("imported") and seen.stage is None else ""),
     )
+
+
+def _job(seen: _Seen) -> str | None:
+    listed = seen.job.name if seen.job else None
+    return seen.body("started").get("job") or seen.body("submitted").get("job") or listed or seen.passed_by
 
 
 def _unrecorded(seen: _Seen) -> tuple[str, ...]:
