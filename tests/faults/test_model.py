@@ -18,8 +18,8 @@ Bugs that were planted, one at a time, and removed again, with the sequences it 
 | a finished run is lost when its job is not listed | finished_runs_stay_finished | 48 |
 
 Three more need what one reconciler at a time never meets, or cost nothing that is counted here; others hold them: a
-claim with IF NOT EXISTS and a grace of zero (test_races_double.py: who loses submits nothing, nobody begins a second
-attempt), an unlisted job that counts as ended (test_amnesia.py).
+claim with IF NOT EXISTS and a grace of zero (test_races_double.py: who loses submits nothing, who comes early waits),
+an unlisted job that counts as ended (test_amnesia.py).
 """
 
 from __future__ import annotations

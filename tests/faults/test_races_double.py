@@ -201,3 +201,18 @@ def test_a_stalled_applier_says_who_went_on(desired: Desired) -> None:
 
     (came,) = submit(desired, account(world, stalls), ["e-0"])
     assert (came.job, came.taken_by) == (None, "ana for attempt 2")
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_who_comes_within_the_grace_waits_for_who_was_first(desired: Desired, stall: str) -> None:
+    world, (kind, at), came = memory(), STALLS[stall], list[list[Submission]]()
+
+    def stalls(statement: Statement, moment: Moment) -> None:
+        if not came and moment == at and str(statement).startswith(kind):
+            world.advance(PAST_GRACE - 120)
+            came.append(submit(desired, account(world), ["e-0"]))
+
+    (first,) = submit(desired, account(world, stalls), ["e-0"])
+    assert came == [[]]
+    assert first.job == world.jobs[0].name
+    assert len(world.jobs) == 1
