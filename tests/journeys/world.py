@@ -109,14 +109,14 @@ class World:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "piste", "--root", str(self.root), "--connection", self.connection, *arguments]
         return subprocess.Popen(
-            command, env=self._surroundings(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command, env=self.surroundings(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
     def shell(self, *command: str) -> Done:
-        done = subprocess.run(command, env=self._surroundings(), capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=self.surroundings(), capture_output=True, text=True, check=False)
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def _surroundings(self) -> dict[str, str]:
+    def surroundings(self) -> dict[str, str]:
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GITHUB_")}
         return {**inherited, "SNOWFLAKE_HOME": str(self.home), "PATH": path, **self.environment}
@@ -164,7 +164,7 @@ class World:
     def statuses(self) -> dict[str, tuple[str | None, str | None]]:
         done = self.piste("status", "--format", "json")
         assert done.code == 0, done.err
-        named = {f"{one['experiment']}/{one['variant']}".rstrip("/"): one for one in done.json()}
+        named = {f"{one['experiment']}/{one['variant']}".rstrip("/"): one for one in done.json() if one["run"]}
         return {name: (one["training"], one["evaluation"]) for name, one in named.items()}
 
     def rows(self, query: str) -> str:
