@@ -512,8 +512,12 @@ class MemoryAccount(Account):
         return str(text) if nodes == 1 else "\n".join(f"node {node} | {text.strip()}" for node in range(nodes))
 
     def cancel(self, job: str) -> None:
-        found = self._send(Statement("DESCRIBE SERVICE", job), lambda: self.memory.job(job))
-        self._send(Statement("CALL SPCS_CANCEL_JOB", job), lambda: self.memory.cancel(found))
+        try:
+            found = self._send(Statement("DESCRIBE SERVICE", job), lambda: self.memory.job(job))
+            self._send(Statement("CALL SPCS_CANCEL_JOB", job), lambda: self.memory.cancel(found))
+        except SnowflakeRefused as error:
+            if error.code != MISSING:
+                raise
 
     def _runtime(self, pool: str) -> None:
         if pool not in self.memory.pools:

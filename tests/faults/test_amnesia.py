@@ -188,11 +188,6 @@ def test_reports_that_are_imported_are_kept_and_stay_as_they_are(
     assert journeys.import_reports(journeys.read(tree.root), account(done)) == ()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="an evaluation of what another run trained is imported as a training (trained_by is lost), and pictures of "
-    "imported numbers are drawn from six digits",
-)
 @pytest.mark.parametrize("lose", [gone, dropped])
 def test_reports_of_what_was_imported_are_byte_for_byte_the_same(
     tree: World, done: Memory, lose: Callable[[Memory], None]
@@ -255,9 +250,6 @@ def test_an_overdue_job_is_stopped(tree: World) -> None:
     assert world.jobs[0].status == "CANCELLING"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="stop_overdue cancels a job that Snowflake does not know any more, and the refusal ends it all"
-)
 def test_a_job_that_nobody_knows_is_stopped_in_peace(tree: World) -> None:
     """It vanished less than a day ago, and is past its timeout: collect and apply go on with all other runs."""
     world = overdue(tree)
@@ -276,10 +268,6 @@ def test_an_overdue_job_is_stopped_although_the_first_who_did_so_died(tree: Worl
     assert world.jobs[0].status == "CANCELLING"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_cancel_quietly takes no answer for a no: an unlisted job that lives trains beside the next one",
-)
 def test_no_other_attempt_begins_while_it_is_not_known_whether_the_one_before_was_ended(tree: World) -> None:
     world = memory()
     submit(journeys.read(tree.root), account(world), ["tuned"])
@@ -304,10 +292,6 @@ def test_claim_files_say_what_the_ledger_says(tree: World) -> None:
 
 
 @pytest.mark.parametrize("end", ["lose", "kill"])
-@pytest.mark.xfail(
-    strict=True,
-    reason="a claim's only job is not taken for its job once it said that it started: its end is unseen",
-)
 def test_the_end_of_a_job_that_began_and_left_no_results_is_seen_at_once(tree: World, end: str) -> None:
     world = memory()
     submit(journeys.read(tree.root), account(world), ["tuned"])

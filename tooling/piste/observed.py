@@ -108,8 +108,10 @@ def _by_claim(jobs: Iterable[Job], events: Mapping[str, Mapping[str, Event]]) ->
     found: dict[str, Job] = {}
     for job in sorted(jobs, key=lambda job: (job.status not in ENDED_JOBS, job.name)):
         match = CLAIM.match(job.name)
-        if match and found.get(match[0], job).name != _body(events.get(match[0], {}), "started").get("job"):
-            found[match[0]] = job
+        claim = match[0] if match else ""
+        before = found.get(claim)
+        if claim and (before is None or before.name != _body(events.get(claim, {}), "started").get("job")):
+            found[claim] = job
     return found
 
 

@@ -114,6 +114,11 @@ class Run:
     deleted: str = ""
 
     @property
+    def imported(self) -> bool:
+        """The ledger knows it from its committed report, which says more than the ledger then does."""
+        return "imported_by" in self.provenance
+
+    @property
     def abandoned(self) -> bool:
         """Its claim came to nothing: no job of it has trained or ever will."""
         return Status.LOST in (self.training, self.evaluation) and (self.closed or self.job is None)

@@ -317,9 +317,13 @@ class Account:
             return ""
 
     def cancel(self, job: str) -> None:
+        """A job that Snowflake does not know any more needs no cancelling."""
         try:
             found = self._do(lambda session: jobs.get_job(f"{self._schema}.{job}", session=session))
             self._do(lambda _: found.cancel())
+        except SnowflakeRefused as error:
+            if error.code != MISSING:
+                raise
         except (RuntimeError, ValueError) as error:
             raise SnowflakeRefused(f"The job {job} could not be cancelled.\n  {_sentence(error)}") from error
 

@@ -38,7 +38,8 @@ def collect(desired: Desired, account: Account) -> Collected:
     seen, ended = settle(desired, account)
     known = _compare(desired, account, observed.runs(seen))
     url = git.remote_url(desired.root)
-    files = render(desired.experiments, desired.variants, known, desired.settings.credits, url)
+    rendered = render(desired.experiments, desired.variants, known, desired.settings.credits, url)
+    files = repository.with_imported(desired.root, rendered, {run.name for run in known if run.imported})
     changed = repository.write_files(desired.root, files) + repository.remove_leftovers(desired.root, files)
     return Collected(tuple(run for run in known if run.name in ended), tuple(changed))
 

@@ -111,7 +111,7 @@ def _claimed(run: Run, origin: Mapping[str, Any]) -> dict[str, Any]:
 def _ended(run: Run) -> dict[str, Any]:
     return {
         "job_status": "",
-        "training": run.training,
+        "training": run.training if "train" in run.steps else None,
         "evaluation": run.evaluation,
         "results": {**(run.results or {}), "failure": vars(run.failure) if run.failure else None},
         "started_at": run.started_at,

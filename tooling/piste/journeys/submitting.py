@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from piste import cost, durations, ending, git, repository, resources
 from piste.change_rules import defaults
 from piste.environment import Runtime, Settings
-from piste.errors import PisteError, PolicyRefused, SnowflakeRefused
+from piste.errors import PisteError, PolicyRefused, SnowflakeRefused, SnowflakeUnreachable
 from piste.journeys.ledger import identity, prepare
 from piste.journeys.planning import pool_name
 from piste.journeys.reading import Desired
@@ -158,9 +158,11 @@ def _close_earlier(account: Account, action: Action, origin: Mapping[str, Any]) 
 
 
 def _cancel_quietly(account: Account, run: Run) -> None:
-    """Snowflake does not list the job. If it lives in spite of that, this ends it."""
+    """Snowflake does not list the job. If it lives in spite of that, this ends it; no answer is not a no."""
     try:
         account.cancel(str(run.job))
+    except SnowflakeUnreachable:
+        raise
     except SnowflakeRefused:
         return
 

@@ -1,6 +1,14 @@
 """experiments/ on disk <-> values: reading with every problem found, writing only what differs."""
 
 from piste.repository.reading import Repository, declared_files, read
-from piste.repository.writing import copy_experiment, remove_leftovers, write_files
+from piste.repository.writing import copy_experiment, remove_leftovers, with_imported, write_files
 
-__all__ = ["Repository", "copy_experiment", "declared_files", "read", "remove_leftovers", "write_files"]
+__all__ = [
+    "Repository",
+    "copy_experiment",
+    "declared_files",
+    "read",
+    "remove_leftovers",
+    "with_imported",
+    "write_files",
+]

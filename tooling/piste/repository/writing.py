@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 from piste import validation
@@ -23,6 +24,28 @@ def write_files(root: Path, files: Mapping[str, bytes]) -> list[str]:
         draft.write_bytes(files[path])
         draft.replace(target)
     return changed
+
+
+def with_imported(root: Path, files: Mapping[str, bytes], imported: Collection[str]) -> dict[str, bytes]:
+    """The files, but the reports of imported runs as they stand: what was rounded can't be rendered again."""
+    found = dict(files)
+    for path in files:
+        folder, standing = PurePosixPath(path).parent, root / path
+        if PurePosixPath(path).name != "report.json" or not standing.is_file():
+            continue
+        if (run := _run_of(files[path])) in imported and run == _run_of(standing.read_bytes()):
+            found = {name: content for name, content in found.items() if PurePosixPath(name).parent != folder}
+            found |= {
+                f"{folder}/{file.name}": file.read_bytes() for file in standing.parent.iterdir() if file.is_file()
+            }
+    return found
+
+
+def _run_of(report: bytes) -> str:
+    try:
+        return str(json.loads(report)["run"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 def remove_leftovers(root: Path, files: Mapping[str, bytes]) -> list[str]:
