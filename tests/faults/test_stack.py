@@ -244,7 +244,7 @@ def test_a_job_that_overstays_its_timeout_is_cancelled(hurt: Stack) -> None:
 
 
 def test_what_git_no_longer_asks_for_is_archived_listed_and_deleted_only_by_name(hurt: Stack) -> None:
-    hurt.add(["parted"], 40_000)
+    hurt.add(["parted", "kept"], 40_000)
     hurt.converge()
     (run,) = (one["run"] for one in hurt.piste("status", "parted", "--format", "json").json())
     shutil.rmtree(hurt.world.root / "experiments/parted")
@@ -255,7 +255,7 @@ def test_what_git_no_longer_asks_for_is_archived_listed_and_deleted_only_by_name
     assert (found["sync"], bool(found["archived"])) == ("not in git", True)
     listed = {one["run"]: one for one in hurt.piste("gc", "--format", "json").json()}
     assert listed[run]["bytes"] > 1000
-    needed = hurt.piste("status", "measured", "--format", "json").json()[0]["run"]
+    needed = hurt.piste("status", "kept", "--format", "json").json()[0]["run"]
     assert hurt.piste("gc", "--delete", needed, "--delete", run).code == 1
     assert hurt.piste("gc", "--delete", run).out == f"deleted {run} (stage)\n"
     assert run not in {one["run"] for one in hurt.piste("gc", "--format", "json").json()}
