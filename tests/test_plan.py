@@ -179,6 +179,7 @@ NOW = "2026-11-21T12:00:00.000+00:00"
 def test_a_platform_that_failed_a_moment_ago_is_given_time(ended: str, expected: str) -> None:
     lost = failed("platform", ended_at=f"2026-11-21T{ended}:00.000+00:00")
     assert one(plan([LORA], [lost], now=NOW))[0] == expected
+    assert one(plan([LORA], [lost], retry=["notes-lora"], now=NOW))[0] == "train"
 
 
 def test_the_back_off_doubles() -> None:

@@ -83,8 +83,9 @@ def plan(desired: Sequence[Variant], observed: Iterable[Run], retry: Collection[
     runs = sorted(observed, key=lambda run: (run.claimed_at, run.name))
     actions: list[Action] = []
     for variant in desired:
-        action = _later(_decide(variant, runs, variant.experiment in retry or variant.title in retry), now)
-        actions.append(_after_earlier(action, actions))
+        told = variant.experiment in retry or variant.title in retry
+        action = _decide(variant, runs, told)
+        actions.append(_after_earlier(action if told else _later(action, now), actions))
     return Plan(tuple(actions), orphans(desired, runs), tuple(runs))
 
 
