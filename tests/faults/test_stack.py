@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,74 @@ def test_faults_everywhere(hurt: Stack, soak: bool) -> None:
     hurt.converge()
     trained_once(hurt, numbers)
     print(f"\nfaults: {operations} statements, a tenth of them hit")
+
+
+@dataclass
+class Life:
+    """A repository whose people do things at random; the double lives thousands of them (test_model.py)."""
+
+    stack: Stack
+    name: str
+    chance: random.Random
+    first: int
+    asked: dict[str, int] = field(default_factory=dict)
+
+    def step(self) -> None:
+        some = [self.edit, self.reword, self.rename] if self.asked else []
+        self.chance.choice([self.add, *some, self.apply, self.apply, self.collect, self.later, self.forget])()
+
+    def add(self, name: str = "") -> None:
+        self.first += 1
+        name = name or f"{self.name}-{self.first}"
+        self.asked |= self.stack.add([name], self.first)
+
+    def edit(self) -> None:
+        self.add(self.chance.choice(sorted(self.asked)))
+
+    def reword(self) -> None:
+        name = self.chance.choice(sorted(self.asked))
+        self.stack.world.edit(f"experiments/{name}/experiment.yaml", title=f"Said anew {self.chance.random()}")
+
+    def rename(self) -> None:
+        old = self.chance.choice(sorted(self.asked))
+        new = f"{self.name}-renamed-{self.first}-{len(old)}"
+        experiments = self.stack.world.root / "experiments"
+        if not (experiments / new).exists():
+            (experiments / old).rename(experiments / new)
+            shutil.rmtree(experiments / new / "report", ignore_errors=True)
+            self.asked[new] = self.asked.pop(old)
+
+    def apply(self) -> None:
+        self.hit("apply", "--allow", "many", "--allow", "vanished")
+
+    def collect(self) -> None:
+        self.hit("collect")
+
+    def hit(self, *command: str) -> None:
+        kinds: list[Kind] = ["kill-before", "kill-after", "drop-after", "drop-before", "reset"]
+        at = Boundary(self.chance.choice(kinds), self.chance.randrange(1, 80))
+        assert strike(self.stack, at, *command) in (-9, 0, 1)
+
+    def later(self) -> None:
+        self.stack.globe.advance(GRACE_SECONDS)
+
+    def forget(self) -> None:
+        self.stack.globe.forget_jobs()
+
+
+def test_random_lives(hurt: Stack, soak: bool) -> None:
+    for number in range(20 if soak else 1):
+        life = Life(hurt, f"life-{number}", random.Random(number), 50_000 + 100 * number)
+        life.add()
+        for _ in range(30 if soak else 12):
+            life.step()
+        hurt.proxy.reset()
+        hurt.until_jobs_ended()
+        hurt.globe.advance(GRACE_SECONDS)
+        hurt.converge()
+        trained_once(hurt, life.asked)
+        assert all(count == 1 for trained, count in hurt.trainings.items() if trained < ENDLESS)
+    print(f"\n{number + 1} lives")
 
 
 def test_a_login_that_ends_in_the_middle_is_renewed(hurt: Stack) -> None:
