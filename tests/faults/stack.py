@@ -210,7 +210,6 @@ def stack(directory: Path, nodes: int = 3, **options: Any) -> Iterator[Stack]:
         home.mkdir()
         _connections(home, {"globe": globe.connection, "proxied": proxy.connection})
         made = worlds.found(directory / "repository", home, "globe", None)
-        made.write("pyproject.toml", worlds.SETTINGS + "[tool.piste.policy]\nbacklog = 1000\n")
         (directory / "model").mkdir()
         (directory / "model/config.json").write_text("{}")
         statements = (

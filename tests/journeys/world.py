@@ -75,6 +75,8 @@ schema = "DEV"
 pools = {cpu = "PISTE_CPU"}
 [tool.piste.runtimes."cpu-2026.11"]
 lock = "runtime.txt"
+[tool.piste.policy]
+backlog = 1000
 [tool.piste.credits]
 CPU_X64_S = 0.11
 """
