@@ -381,8 +381,7 @@ def test_ended_jobs_are_forgotten_and_stages_stay(ready: Place, ran: Ran) -> Non
     ready.forget_jobs()
     assert ready.seen(ran.run).jobs == []
     assert {stage.name for stage in ready.seen(ran.run).stages} == {ran.run, f"{ran.run}_STARTED"}
-    with pytest.raises(SnowflakeRefused):
-        ready.account.cancel(ran.job)
+    ready.account.cancel(ran.job)
 
 
 def test_a_folder_is_removed_and_then_the_stage_but_not_its_fence(ready: Place, ran: Ran) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -111,7 +112,12 @@ class World:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "piste", "--root", str(self.root), "--connection", self.connection, *arguments]
         return subprocess.Popen(
-            command, env=self.surroundings(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            env=self.surroundings(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_interruptible,
         )
 
     def shell(self, *command: str) -> Done:
@@ -179,6 +185,11 @@ class World:
         """What the account was asked so far."""
         assert self.trace is not None
         return [json.loads(line) for line in self.trace.read_text().splitlines()]
+
+
+def _interruptible() -> None:
+    """Whoever runs tests in the background has their interrupt ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def found(root: Path, home: Path, connection: str, trace: Path | None) -> World:

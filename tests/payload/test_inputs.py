@@ -32,6 +32,8 @@ def spec(steps: str, names: tuple[str, ...] = ("base-model",), trained_run: str 
         suite={},
         tracking={},
         heartbeat_seconds=1,
+        timeout_seconds=60,
+        resume_from=(),
     )
 
 
