@@ -6,7 +6,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from piste.change_rules import defaults
+from piste.change_rules import compute
 from piste.experiment import Document, Variant
 from piste.plan import Action, Verb
 from piste.run import Run
@@ -114,8 +114,7 @@ def _wait(action: Action, reason: str, queue: int = 0) -> Action:
 
 
 def _max_parallel(variant: Variant) -> int:
-    compute = variant.spec["experiment"].get("compute", {})
-    return int(compute.get("max_parallel", defaults("experiment")["compute", "max_parallel"]))
+    return int(compute(variant.spec["experiment"], "max_parallel"))
 
 
 def _nodes(action: Action) -> int:

@@ -54,6 +54,11 @@ def defaults(kind: Kind) -> Mapping[Path, Any]:
     return {} if kind == "recipe" else dict(_defaults(schema(kind), ()))
 
 
+def compute(experiment: Document, key: str) -> Any:
+    """What an experiment says of where it runs, else what the schema's default says."""
+    return experiment.get("compute", {}).get(key, defaults("experiment")["compute", key])
+
+
 def _defaults(node: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
     for key, child in node.get("properties", {}).items():
         if "default" in child:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from piste import durations
-from piste.change_rules import defaults
+from piste.change_rules import compute
 from piste.experiment import Variant
 from piste.observed import ENDED_JOBS
 from piste.run import Run, Status
@@ -53,9 +53,7 @@ def _since(moment: str, now: str) -> timedelta:
 
 
 def timeout(run: Run) -> timedelta:
-    compute = (run.spec.get("experiment") or {}).get("compute", {})
-    written = compute.get("timeout", defaults("experiment")["compute", "timeout"])
-    return timedelta(seconds=durations.seconds(written))
+    return timedelta(seconds=durations.seconds(compute(run.spec.get("experiment") or {}, "timeout")))
 
 
 def record(run: Run, results: bytes | None) -> dict[str, Any]:

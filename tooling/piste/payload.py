@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from piste import durations
-from piste.change_rules import defaults
+from piste.change_rules import compute
 from piste.experiment import Document, Variant
 from piste.plan import Action
 
@@ -101,7 +101,7 @@ def _saves(engine: Document) -> bool:
 
 
 def _timeout(document: Document) -> float:
-    written = document.get("compute", {}).get("timeout", defaults("experiment")["compute", "timeout"])
+    written = compute(document, "timeout")
     return durations.seconds(written)
 
 

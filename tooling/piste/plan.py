@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from piste.change_rules import compute
 from piste.changes import Change, changes
 from piste.experiment import Variant
 from piste.run import Run, Status
@@ -217,8 +218,8 @@ def _again(variant: Variant, tries: Sequence[Run], retry: bool) -> bool:
     if last.abandoned:
         return not all(run.abandoned for run in tries[-LOST_CLAIMS:]) or len(tries) < LOST_CLAIMS
     platform = [run for run in tries if _fault(run) == "platform"]
-    retries = variant.spec["experiment"].get("compute", {}).get("retries", 1)
-    return bool(platform) and platform[-1] is last and len(platform) <= retries
+    retries = compute(variant.spec["experiment"], "retries")
+    return bool(platform) and platform[-1] is last and len(platform) <= int(retries)
 
 
 def _since(variant: Variant, runs: Sequence[Run], rules: Collection[str]) -> tuple[tuple[Change, ...], str]:

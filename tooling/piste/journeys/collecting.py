@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from piste import ending, git, observed, repository
-from piste.journeys.ledger import identity, look, prepare
+from piste.journeys.ledger import claim_of, look, prepare
 from piste.journeys.reading import Desired
 from piste.journeys.submitting import CLAIM_FILE
 from piste.journeys.watching import stop_overdue
@@ -80,9 +80,7 @@ def _claimed(desired: Desired, account: Account, run: Run) -> dict[str, Any]:
     if found:
         return {**json.loads(found), "at": run.claimed_at}
     spec = next((variant.spec for variant in desired.variants if variant.digests == run.digests), run.spec)
-    named = {"experiment": run.experiment, "variant": run.variant, "attempt": run.attempt, "steps": list(run.steps)}
-    made_with = {"digests": vars(run.digests), "identity": identity()}
-    return {**named, **made_with, "spec": spec, "provenance": dict(run.provenance), "at": run.claimed_at}
+    return claim_of(run, spec, run.provenance)
 
 
 def _compare(desired: Desired, account: Account, runs: Sequence[Run]) -> Sequence[Run]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from piste import digest, git
 from piste.errors import PisteError, PolicyRefused
+from piste.experiment import Digests, Document
 from piste.journeys.reading import Desired
 from piste.observed import LEDGER, LEDGER_VERSION, Observation
 from piste.run import Run
@@ -89,23 +89,13 @@ def _once(runs: Iterable[Run]) -> list[Run]:
     found: dict[str, Run] = {}
     for run in runs:
         if run.name not in found or run.training is not None:
-            found[run.name] = run if run.name not in found else replace(run, comparisons=run.comparisons)
+            found[run.name] = run
     return list(found.values())
 
 
 def _claimed(run: Run, origin: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "experiment": run.experiment,
-        "variant": run.variant,
-        "digests": vars(run.digests),
-        "identity": identity(),
-        "steps": list(run.steps),
-        "spec": run.spec,
-        "provenance": {**run.provenance, "imported_by": origin["actor"]},
-        "attempt": run.attempt,
-        "at": run.claimed_at,
-        "imported": True,
-    }
+    provenance = {**run.provenance, "imported_by": origin["actor"]}
+    return {**claim_of(run, run.spec, provenance), "imported": True}
 
 
 def _ended(run: Run) -> dict[str, Any]:
@@ -119,6 +109,21 @@ def _ended(run: Run) -> dict[str, Any]:
     }
 
 
-def identity() -> dict[str, Any]:
-    """What this piste makes digests with, to be kept with every claim."""
-    return {**digest.IDENTITY, "scores": dict(digest.SCORE_VERSIONS)}
+def claim_of(run: Run, spec: Document, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The row `claimed` of a run that was claimed a while ago."""
+    row = claim_row(run.digests, run.steps, spec, provenance, run.attempt)
+    return {"experiment": run.experiment, "variant": run.variant, **row, "at": run.claimed_at}
+
+
+def claim_row(
+    digests: Digests, steps: Iterable[str], spec: Document, provenance: Mapping[str, Any], attempt: int
+) -> dict[str, Any]:
+    """What the row `claimed` says besides a name; `identity` is what this piste makes digests with."""
+    return {
+        "digests": vars(digests),
+        "identity": {**digest.IDENTITY, "scores": dict(digest.SCORE_VERSIONS)},
+        "steps": list(steps),
+        "spec": spec,
+        "provenance": dict(provenance),
+        "attempt": attempt,
+    }

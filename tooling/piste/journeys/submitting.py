@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from piste import cost, durations, ending, git, repository, resources
-from piste.change_rules import defaults
+from piste.change_rules import compute
 from piste.environment import Runtime, Settings
 from piste.errors import PisteError, PolicyRefused, SnowflakeRefused, SnowflakeUnreachable
-from piste.journeys.ledger import identity, prepare
+from piste.experiment import Document
+from piste.journeys.ledger import claim_row, prepare
 from piste.journeys.planning import pool_name
 from piste.journeys.reading import Desired
 from piste.observed import is_closed
@@ -74,15 +75,15 @@ class _Job:
 
 def _job(desired: Desired, account: Account, action: Action) -> _Job:
     experiment = action.variant.spec["experiment"]
-    compute, train = experiment.get("compute", {}), experiment["train"]
-    name = _pool(account, compute.get("pool", ""))
+    train = experiment["train"]
+    name = _pool(account, experiment.get("compute", {}).get("pool", ""))
     pool = account.pool(name)
     if pool is None:
         message = f"{action.variant.title}: there is no compute pool {name} (or this role may not see it)."
         raise PisteError(message, "Run `piste doctor` for the SQL that makes it.")
     nodes = train.get("nodes", 1)
-    at_most = _at_most(compute, nodes, desired.settings.credits.get(pool.family))
-    _refuse_if_too_dear(action, compute, at_most)
+    at_most = _at_most(experiment, nodes, desired.settings.credits.get(pool.family))
+    _refuse_if_too_dear(action, at_most)
     runtime = _runtime(desired.settings, train.get("runtime", ""))
     made = payload(
         action,
@@ -104,15 +105,15 @@ def _pool(account: Account, alias: str) -> str:
     return name
 
 
-def _at_most(compute: Mapping[str, Any], nodes: int, rate: float | None) -> float | None:
-    timeout = compute.get("timeout", defaults("experiment")["compute", "timeout"])
-    return None if rate is None else cost.credits(durations.seconds(timeout), nodes, rate)
+def _at_most(experiment: Document, nodes: int, rate: float | None) -> float | None:
+    return None if rate is None else cost.credits(durations.seconds(compute(experiment, "timeout")), nodes, rate)
 
 
-def _refuse_if_too_dear(action: Action, compute: Mapping[str, Any], at_most: float | None) -> None:
-    if at_most is not None and at_most > compute.get("max_credits", at_most):
+def _refuse_if_too_dear(action: Action, at_most: float | None) -> None:
+    most = action.variant.spec["experiment"].get("compute", {}).get("max_credits")
+    if at_most is not None and most is not None and at_most > most:
         raise PolicyRefused(
-            f"{action.variant.title} may cost {at_most:.2f} credits; compute.max_credits is {compute['max_credits']}.",
+            f"{action.variant.title} may cost {at_most:.2f} credits; compute.max_credits is {most}.",
             "Lower compute.timeout, or raise compute.max_credits. Nothing was submitted.",
         )
 
@@ -178,16 +179,9 @@ def claimed(job: _Job, origin: Mapping[str, Any], environment: str) -> dict[str,
     """The ledger's row of a claim; the job carries it too, in case its submitter dies before it is written."""
     variant = job.action.variant
     where = {"pool": job.pool.name, "family": job.pool.family, "nodes": job.nodes}
-    return {
-        "experiment": variant.experiment,
-        "variant": variant.name,
-        "digests": vars(variant.digests),
-        "identity": identity(),
-        "steps": list(job.action.steps),
-        "spec": variant.spec,
-        "provenance": {**origin, "runtime": job.runtime.name, "environment": environment, **where},
-        "attempt": job.action.attempt,
-    }
+    provenance = {**origin, "runtime": job.runtime.name, "environment": environment, **where}
+    row = claim_row(variant.digests, job.action.steps, variant.spec, provenance, job.action.attempt)
+    return {"experiment": variant.experiment, "variant": variant.name, **row}
 
 
 CLAIM_FILE = "claim.json"
