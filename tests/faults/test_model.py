@@ -165,7 +165,7 @@ class Life(RuleBasedStateMachine):
         experiments = tuple(made(name, known[name], self.version) for name in sorted(known))
         found = tuple(v for name in sorted(known) for v in made_variants(name, known[name], self.version))
         self.weights |= {v.digests.training: known[v.experiment].weights for v in found}
-        return Desired(self.root, SETTINGS, experiments, found, self.committed)
+        return Desired(self.root, self.root, SETTINGS, experiments, found, self.committed)
 
     def on(self, hook: Hook = quiet) -> MemoryAccount:
         return MemoryAccount(self.world, ENVIRONMENT, hook)

@@ -32,6 +32,11 @@ def to_github(problems: Iterable[Problem]) -> str:
     return "".join(_annotation(problem) + "\n" for problem in problems)
 
 
+def annotation(message: str, hint: str = "", severity: str = "error") -> str:
+    """One that belongs to no file."""
+    return f"::{severity} title=piste::{_escaped(' '.join(filter(None, (message, hint))))}\n"
+
+
 def dotted(path: Sequence[str | int]) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{_short(part)}" for part in path)
     return text.removeprefix(".")

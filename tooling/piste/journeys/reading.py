@@ -16,9 +16,10 @@ from piste.variants import all_variants
 
 @dataclass(frozen=True)
 class Desired:
-    """What the working tree asks for."""
+    """What the working tree asks for. `settings_root` is where the settings are from, and the runtimes' locks."""
 
     root: Path
+    settings_root: Path
     settings: Settings
     experiments: tuple[Experiment, ...]
     variants: tuple[Variant, ...]
@@ -39,18 +40,21 @@ class Desired:
         return chosen
 
 
-def validate(root: Path) -> Repository:
-    return repository.read(root)
+def validate(root: Path, settings_root: Path | None = None) -> Repository:
+    return repository.read(root, settings_root)
 
 
-def read(root: Path, tolerant: bool = False) -> Desired:
+def read(root: Path, tolerant: bool = False, settings_root: Path | None = None) -> Desired:
     """What git asks for. `tolerant` passes over experiments with errors: to look at runs, or to end one.
+
+    `settings_root` is a repository whose settings count in place of the root's own.
 
     Raises:
         InvalidInput: any file of any experiment has an error.
     """
-    found = validate(root)
+    found = validate(root, settings_root)
     errors = [problem for problem in found.problems if problem.severity == "error"]
     if errors and not tolerant:
         raise InvalidInput(errors)
-    return Desired(root, found.settings, found.experiments, all_variants(found.experiments), found.reports)
+    variants = all_variants(found.experiments)
+    return Desired(root, settings_root or root, found.settings, found.experiments, variants, found.reports)

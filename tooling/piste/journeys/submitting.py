@@ -89,7 +89,7 @@ def _job(desired: Desired, account: Account, action: Action) -> _Job:
         action,
         resources.payload_files(),
         repository.declared_files(desired.root, desired.experiment(action.variant.experiment)),
-        (desired.root / runtime.lock).read_bytes(),
+        (desired.settings_root / runtime.lock).read_bytes(),
     )
     return _Job(action, made, pool, runtime, nodes, at_most)
 

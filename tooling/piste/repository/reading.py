@@ -43,9 +43,13 @@ class Repository:
     settings: Settings = field(default_factory=Settings)
 
 
-def read(root: Path) -> Repository:
-    """Everything under experiments/, with every problem of every file."""
-    configured, problems = settings.load(root)
+def read(root: Path, settings_root: Path | None = None) -> Repository:
+    """Everything under experiments/, with every problem of every file.
+
+    `settings_root` is a repository whose settings count in place of the root's own: a pull request's experiments are
+    judged by the policy of the branch that it is for.
+    """
+    configured, problems = settings.load(settings_root or root)
     home = root / HOME
     if not home.is_dir():
         missing = Problem(HOME, 0, 0, "", "There is no such folder here.", "Give the repository's root with --root.")

@@ -1,0 +1,68 @@
+"""Commands that look at runs, or end them: status, logs, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from piste.cli.common import Place, command, names, opened, place, shown_as
+
+
+@click.command()
+@names
+@shown_as("text", "json")
+@place
+@command
+def status(at: Place, names: Sequence[str], shape: str) -> int:
+    """Say what is going on.
+
+    \b
+    sync     synced: Snowflake has what git asks for; out of sync; branch: tried
+             from somebody's branch; not in git: nothing asks for it any more
+    health   healthy, progressing, degraded; – while there is no run
+    """
+    from piste import journeys, rendering
+
+    desired = journeys.read(at.root, tolerant=True, settings_root=at.settings)
+    with opened(at, desired) as account:
+        found = journeys.status(desired, account, names)
+    click.echo(rendering.status_json(found) if shape == "json" else rendering.status_text(found), nl=False)
+    return 0
+
+
+@click.command()
+@click.argument("name")
+@place
+@command
+def cancel(at: Place, name: str) -> int:
+    """Cancel the live runs of an experiment."""
+    from piste import journeys
+
+    desired = journeys.read(at.root, tolerant=True, settings_root=at.settings)
+    with opened(at, desired) as account:
+        cancelled = journeys.cancel(desired, account, name)
+    for run in cancelled:
+        click.echo(f"cancelled {run.title}: {run.name}")
+    if not cancelled:
+        click.echo(f"{name} has no live run", err=True)
+    return 0
+
+
+@click.command()
+@click.argument("name")
+@click.option("--follow", is_flag=True, help="Go on until the run has ended.")
+@place
+@command
+def logs(at: Place, name: str, follow: bool) -> int:
+    """Print the log of an experiment's latest run.
+
+    Of all its nodes; kept on the run's stage when Snowflake has dropped the job's own.
+    """
+    from piste import journeys
+
+    desired = journeys.read(at.root, tolerant=True, settings_root=at.settings)
+    with opened(at, desired) as account:
+        for text in journeys.follow_log(desired, account, name) if follow else [journeys.logs(desired, account, name)]:
+            click.echo(text, nl=not follow)
+    return 0

@@ -1,0 +1,208 @@
+"""Commands that compare git with Snowflake, and act: validate, plan, apply, run, collect."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from piste.cli.common import Place, command, counted, names, opened, place, shown_as
+from piste.cli.progress import follow
+
+if TYPE_CHECKING:
+    from piste.journeys import Collected, Desired, Submission
+    from piste.plan import Action
+    from piste.snowflake import Account
+
+OUT_OF_DATE = 3
+WAITING_SECONDS = 15.0
+"""Between two plans while there is only a queue, or the end of a back-off, to wait for."""
+
+
+@click.command()
+@shown_as("text", "json", "github")
+@place
+@command
+def validate(at: Place, shape: str) -> int:
+    """Check every experiment; all problems at once.
+
+    \b
+    piste validate --format github     annotations for a pull request
+    """
+    from piste import journeys, problems
+
+    found = journeys.validate(at.root, at.settings)
+    if at.environment:
+        found.settings.chosen(at.environment)
+    if shape == "json":
+        click.echo(problems.to_json(found.count, found.problems), nl=False)
+    elif shape == "github":
+        click.echo(problems.to_github(found.problems), nl=False)
+    else:
+        click.echo(problems.to_text(found.problems), nl=False, err=True)
+        click.echo(f"{counted(found.count, 'experiment')}, {counted(len(found.problems), 'problem')}")
+    return int(any(problem.severity == "error" for problem in found.problems))
+
+
+@click.command()
+@names
+@click.option("--offline", is_flag=True, help="By the reports committed in git; needs no account.")
+@click.option("--check", is_flag=True, help="Exit with 3 if there is something to do.")
+@shown_as("text", "json", "markdown")
+@place
+@command
+def plan(at: Place, names: Sequence[str], offline: bool, check: bool, shape: str) -> int:
+    """Say what would be trained or evaluated, and why. Nothing happens.
+
+    \b
+    piste plan --offline               what the committed reports say
+    piste plan soap-smollm2-lora       one experiment
+    """
+    from piste import journeys, problems, rendering
+
+    desired = journeys.read(at.root, settings_root=at.settings)
+    if offline:
+        due, unread = journeys.plan_offline(desired, names)
+        click.echo(problems.to_text(unread), nl=False, err=True)
+    else:
+        with opened(at, desired) as account:
+            due = journeys.plan_live(desired, account, names)
+    if shape == "json":
+        click.echo(rendering.plan_json(due, "reports" if offline else "snowflake"), nl=False)
+    else:
+        if offline and shape == "text":
+            click.echo("offline: by the reports committed in git; runs in progress can't be seen", err=True)
+        click.echo((rendering.plan_text if shape == "text" else rendering.plan_markdown)(due), nl=False)
+    return OUT_OF_DATE if check and due.submissions else 0
+
+
+@click.command()
+@names
+@click.option("--retry", multiple=True, metavar="NAME", help="Try a failed run of this experiment again.")
+@click.option("--wait", is_flag=True, help="Follow what was submitted until it ended.")
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["many", "vanished"]),
+    help="Go beyond a bound of [tool.piste.policy] this time.",
+)
+@place
+@command
+def apply(at: Place, names: Sequence[str], retry: Sequence[str], wait: bool, allow: Sequence[str]) -> int:
+    """Submit what the plan says.
+
+    \b
+    piste apply --wait                 and follow the jobs
+    piste apply --retry soap-tiny      once more after a failure
+    piste apply --allow many           more submissions than usual
+    """
+    from piste import journeys
+
+    desired = journeys.read(at.root, settings_root=at.settings)
+    with opened(at, desired) as account:
+        return _reconcile(desired, account, names, retry, wait=wait, allow=allow)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--retry", is_flag=True, help="Try it again after a failure.")
+@place
+@command
+def run(at: Place, name: str, retry: bool) -> int:
+    """Run one experiment from the working tree.
+
+    The tree may be dirty. Follows the run and writes its report.
+    Merging the same files later trains nothing again.
+    """
+    from piste import journeys
+
+    desired = journeys.read(at.root, settings_root=at.settings)
+    with opened(at, desired) as account:
+        code = _reconcile(desired, account, [name], [name] if retry else (), wait=True, tried=True)
+        _say_collected(at.root, journeys.collect(desired, account))
+        blocked = any(action.verb == "blocked" for action in journeys.plan_live(desired, account, [name]).actions)
+        return code or int(blocked)
+
+
+@click.command()
+@click.option("--wait", is_flag=True, help="First wait until every live run has ended.")
+@place
+@command
+def collect(at: Place, wait: bool) -> int:
+    """Record ended runs and write their reports.
+
+    A report is written when its bytes would differ, never otherwise.
+    """
+    from piste import journeys
+
+    desired = journeys.read(at.root, settings_root=at.settings)
+    with opened(at, desired) as account:
+        if wait:
+            follow(account, [run.name for run in journeys.live(account)])
+        _say_collected(at.root, journeys.collect(desired, account))
+    return 0
+
+
+def _reconcile(
+    desired: Desired,
+    account: Account,
+    names: Sequence[str],
+    retry: Sequence[str],
+    *,
+    wait: bool,
+    tried: bool = False,
+    allow: Sequence[str] = (),
+) -> int:
+    """Plan and submit; with `wait`, follow what is live and do what it made possible, until nothing is left."""
+    from piste import journeys, rendering
+
+    followed: set[str] = set()
+    while True:
+        seen, _ = journeys.settle(desired, account)
+        due = journeys.plan_live(desired, account, names, retry, seen)
+        if not followed or due.submissions:
+            click.echo(rendering.plan_text(due), nl=False)
+        claims = _submit(journeys.apply(desired, account, due, tried, allow))
+        if not wait:
+            return 0
+        claims += [action.run.name for action in due.actions if action.verb == "wait" and action.run]
+        waiting = any(action.verb == "wait" for action in due.actions)
+        if not claims and not waiting:
+            return int(any(action.verb == "blocked" and _of(action, followed) for action in due.actions))
+        if not claims or not follow(account, claims):
+            time.sleep(WAITING_SECONDS)
+        followed, retry = followed | {*claims}, ()
+
+
+def _of(action: Action, claims: Collection[str]) -> bool:
+    return action.run is not None and action.run.name in claims
+
+
+def _submit(submissions: Iterator[Submission]) -> list[str]:
+    """Say what was submitted; the claims to follow, ours and those of whoever was faster."""
+    claims = []
+    for submission in submissions:
+        claims.append(submission.claim)
+        title = submission.action.variant.title
+        if submission.taken_by is not None:
+            click.echo(f"{title}: {submission.taken_by} was faster ({submission.claim})", err=True)
+        else:
+            price = (
+                f", {submission.credits:.2f} credits if it takes its timeout" if submission.credits is not None else ""
+            )
+            click.echo(f"{title}: submitted {submission.job}{price}", err=True)
+    return claims
+
+
+def _say_collected(root: Path, collected: Collected) -> None:
+    from piste import rendering
+
+    for run in collected.ended:
+        click.echo(f"{run.title}: {rendering.status_of(run)}: {rendering.what(run)}")
+    for path in collected.changed:
+        click.echo(f"{'wrote' if (root / path).exists() else 'removed'} {path}")
+    if not collected.ended and not collected.changed:
+        click.echo("nothing to do")
