@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from piste import probe
-from piste.environment import Environment, Runtime, Settings
+from piste.environment import Environment, Pool, Runtime, Settings
 from piste.errors import PisteError, PolicyRefused, SnowflakeRefused
 from piste.inferences import INFERENCES, Inference, Report, Tried, Verdict, as_json, text
 from piste.payload import Payload
-from piste.snowflake import Answer, Pool
+from piste.snowflake import Answer
 
 ENVIRONMENT = Environment("dev", "PISTE", "DEV", pools={"cpu": "PISTE_CPU"}, external_access=("PISTE_PYPI",))
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -59,8 +59,9 @@ class Fake:
     def everything(self) -> list[str]:
         return [*self.stages, *self.tables, *self.jobs]
 
-    def pool(self, name: str) -> Pool | None:
-        return Pool(name, str(self.faults.get("family", "CPU_X64_S")), 2, "IDLE")
+    def pools(self) -> dict[str, Pool]:
+        names = self.environment.pools.values()
+        return {name: Pool(name, str(self.faults.get("family", "CPU_X64_S")), 2, "IDLE") for name in names}
 
     def claim(self, name: str, comment: Mapping[str, Any]) -> str | None:
         written = json.dumps({**comment, "nonce": "0" * 32}).replace("@probe", self.faults.get("actor", "@probe"))

@@ -599,7 +599,6 @@ def _show_pools(memory: Memory, found: re.Match[str], values: Sequence[Any]) -> 
     return [
         {"name": name, "instance_family": family, "max_nodes": nodes, "state": "ACTIVE"}
         for name, (nodes, family) in memory.pools.items()
-        if not found[1] or like(found[1])(name)
     ]
 
 
@@ -634,7 +633,7 @@ _FORMS: tuple[tuple[str, str, Answer], ...] = (
     (r"SELECT .* FROM LEDGER_LATEST$", "SELECT FROM LEDGER_LATEST", _ledger),
     (r"SHOW STAGES LIKE '(?P<target>[^']*)'", "SHOW STAGES", _show_stages),
     (r"SHOW JOB SERVICES LIKE '([^']*)'", "SHOW JOB SERVICES", _show_jobs),
-    (r"SHOW COMPUTE POOLS(?: LIKE '([^']*)')?", "SHOW COMPUTE POOLS", _show_pools),
+    (r"SHOW COMPUTE POOLS$", "SHOW COMPUTE POOLS", _show_pools),
     (r"CREATE STAGE (IF NOT EXISTS )?(?P<target>\w+) .*?COMMENT = '(.*)'$", "CREATE STAGE", _create_stage),
     (r"INSERT INTO LEDGER ", "INSERT INTO LEDGER", _insert),
     (r"LIST @(?:\w+\.)*(?P<target>\w+)/(.*)", "LIST", _list),

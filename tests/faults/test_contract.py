@@ -19,11 +19,11 @@ from snowflake.snowpark import Session
 import snowglobe
 from faults.memory import Memory, MemoryAccount, Moment, Repeated, Statement
 from faults.proxy import Fault, Proxy
-from piste.environment import Environment
+from piste.environment import Environment, Pool
 from piste.errors import SnowflakeRefused
 from piste.observed import ENDED_JOBS, Job, Observation
 from piste.payload import Payload
-from piste.snowflake import EXISTS, MISSING, Account, Pool
+from piste.snowflake import EXISTS, MISSING, Account
 
 ENVIRONMENT = Environment("dev", "PISTE", "DEV", pools={"cpu": "PISTE_CPU"})
 POOLS = {"PISTE_CPU": (2, "CPU_X64_S"), "PISTE_GPU": (4, "GPU_NV_M")}
@@ -246,16 +246,9 @@ def test_files_that_are_not_there(ready: Place) -> None:
 
 
 def test_pools(ready: Place) -> None:
-    assert ready.account.pool("PISTE_GPU") == Pool("PISTE_GPU", "GPU_NV_M", 4, pool_state(ready))
-    assert ready.account.pool("PISTE_GP_") is None
-    assert ready.account.pool("NO_SUCH_POOL") is None
-    assert ready.account.pools() == {"PISTE_CPU": 2, "PISTE_GPU": 4}
-
-
-def pool_state(place: Place) -> str:
-    found = place.account.pool("PISTE_CPU")
-    assert found is not None
-    return found.state
+    pools = ready.account.pools()
+    assert set(pools) == {"PISTE_CPU", "PISTE_GPU"}
+    assert pools["PISTE_GPU"] == Pool("PISTE_GPU", "GPU_NV_M", 4, pools["PISTE_CPU"].state)
 
 
 def test_a_submission_that_is_refused_says_the_code(ready: Place) -> None:

@@ -27,6 +27,16 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """A compute pool. `family` is its instance family; `nodes` how many it may have; `state` Snowflake's word."""
+
+    name: str
+    family: str
+    nodes: int
+    state: str
+
+
+@dataclass(frozen=True)
 class Runtime:
     """`lock` is a path relative to the root; `image` is the job's runtime_environment, "" for Snowflake's default."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from piste.change_rules import compute
 from piste.changes import Change, changes
+from piste.environment import Pool
 from piste.experiment import Variant
 from piste.run import Run, Status
 
@@ -51,12 +52,16 @@ class Action:
 
 @dataclass(frozen=True)
 class Plan:
-    """`runs` are those that it was made from, by the time they were claimed; `ledger` is what it says of itself."""
+    """`runs` are those that it was made from, by the time they were claimed; `ledger` is what it says of itself.
+
+    `pools` are the compute pools by name, known where something would be submitted to one.
+    """
 
     actions: tuple[Action, ...]
     orphans: tuple[Run, ...] = ()
     runs: tuple[Run, ...] = ()
     ledger: Mapping[str, Any] = field(default_factory=dict)
+    pools: Mapping[str, Pool] = field(default_factory=dict)
 
     @property
     def submissions(self) -> tuple[Action, ...]:

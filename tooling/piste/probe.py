@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from piste import cost, resources
-from piste.environment import Runtime, Settings
+from piste.environment import Pool, Runtime, Settings
 from piste.errors import PisteError, PolicyRefused, SnowflakeRefused
 from piste.inferences import INFERENCES, Inference, Report, Tried, Verdict
 from piste.observed import ENDED_JOBS, FENCE
 from piste.payload import Payload
-from piste.snowflake import EXISTS, MISSING, OBSERVE, TABLES, Account, Answer, Pool
+from piste.snowflake import EXISTS, MISSING, OBSERVE, TABLES, Account, Answer
 
 SECONDS, CLEARING = 300.0, 45.0
 """All that a probe may take; the last part of it is kept for removing what it made."""
@@ -79,7 +79,8 @@ def ready(account: Account, settings: Settings, root: Path) -> Ready:
         PolicyRefused: even that may cost too much; nothing was made.
         PisteError: the environment has no pool that this role may see.
     """
-    found = [pool for name in account.environment.pools.values() if (pool := account.pool(name))]
+    known = account.pools()
+    found = [known[name.upper()] for name in account.environment.pools.values() if name.upper() in known]
     if not found:
         raise PisteError("The environment has no compute pool.", "Run `piste doctor` for the SQL that makes it.")
     rates = {pool.name: settings.credits.get(pool.family) for pool in found}

@@ -22,7 +22,7 @@ from snowflake.ml import jobs
 from snowflake.snowpark import Row, Session
 from snowflake.snowpark.exceptions import SnowparkClientException, SnowparkSessionException, SnowparkSQLException
 
-from piste.environment import Environment
+from piste.environment import Environment, Pool
 from piste.errors import SnowflakeRefused, SnowflakeUnreachable
 from piste.observed import CLAIM, FENCE, Event, Job, Observation, Stage, is_closed
 from piste.payload import Payload
@@ -69,16 +69,6 @@ FAILURES = (SnowparkSQLException, SnowparkClientException, ConnectorError, Reque
 
 NETWORK_SECONDS = 60
 """How long the client repeats a request that gets no answer; `journeys.follow` outlasts longer outages."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """A compute pool. `family` is its instance family; `state` Snowflake's word."""
-
-    name: str
-    family: str
-    nodes: int
-    state: str
 
 
 @dataclass(frozen=True)
@@ -244,16 +234,12 @@ class Account:
         text = json.dumps(body, sort_keys=True, ensure_ascii=False)
         self._sql("INSERT INTO LEDGER SELECT ?, CURRENT_TIMESTAMP(), ?, PARSE_JSON(?)", [run, event, text])
 
-    def pool(self, name: str) -> Pool | None:
-        rows = [row for row in self._sql(f"SHOW COMPUTE POOLS LIKE {_literal(name)}") if row["name"] == name.upper()]
-        if not rows:
-            return None
-        row = rows[0]
-        return Pool(row["name"], row["instance_family"], int(row["max_nodes"]), row["state"])
-
-    def pools(self) -> dict[str, int]:
-        """How many nodes each compute pool may have."""
-        return {row["name"]: int(row["max_nodes"]) for row in self._sql("SHOW COMPUTE POOLS")}
+    def pools(self) -> dict[str, Pool]:
+        """The compute pools that this role may see, by name."""
+        rows = self._sql("SHOW COMPUTE POOLS")
+        return {
+            row["name"]: Pool(row["name"], row["instance_family"], int(row["max_nodes"]), row["state"]) for row in rows
+        }
 
     def submit(self, payload: Payload, pool: str, nodes: int, image: str | None, comment: str) -> str:
         """Upload the payload into the claim's stage and start its job; returns the job's name."""

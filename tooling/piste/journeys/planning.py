@@ -64,8 +64,10 @@ def _admitted(made: Plan, desired: Desired, account: Account) -> Plan:
     def pool_of(variant: Variant) -> str | None:
         return pool_name(account.environment, variant.spec["experiment"].get("compute", {}).get("pool", ""))
 
-    actions = admit(made.actions, live, account.pools(), pool_of, desired.settings.policy.backlog)
-    return replace(made, actions=actions)
+    pools = account.pools()
+    nodes = {name: pool.nodes for name, pool in pools.items()}
+    actions = admit(made.actions, live, nodes, pool_of, desired.settings.policy.backlog)
+    return replace(made, actions=actions, pools=pools)
 
 
 def pool_name(environment: Environment, alias: str) -> str | None:

@@ -7,11 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from piste import cost, durations, ending, git, repository, resources
-from piste.change_rules import compute
-from piste.environment import Runtime, Settings
+from piste import cost, ending, git, repository, resources
+from piste.environment import Environment, Pool, Runtime, Settings
 from piste.errors import PisteError, PolicyRefused, SnowflakeRefused, SnowflakeUnreachable
-from piste.experiment import Document
 from piste.journeys.ledger import claim_row, prepare
 from piste.journeys.planning import pool_name
 from piste.journeys.reading import Desired
@@ -22,7 +20,7 @@ from piste.policy import refusals
 from piste.run import Run
 
 if TYPE_CHECKING:
-    from piste.snowflake import Account, Pool
+    from piste.snowflake import Account
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def apply(
     """
     if not tried:
         refusals(due, due.runs, desired.variants, desired.settings.policy, allow)
-    jobs = [_job(desired, account, action) for action in due.submissions]
+    jobs = _jobs(desired, account, due)
     archived = [] if tried else [run for run in due.orphans if not run.archived and ending.is_over(run)]
     if not jobs and not archived:
         return
@@ -73,40 +71,35 @@ class _Job:
     credits: float | None
 
 
-def _job(desired: Desired, account: Account, action: Action) -> _Job:
-    experiment = action.variant.spec["experiment"]
-    train = experiment["train"]
-    name = _pool(account, experiment.get("compute", {}).get("pool", ""))
-    pool = account.pool(name)
-    if pool is None:
-        message = f"{action.variant.title}: there is no compute pool {name} (or this role may not see it)."
-        raise PisteError(message, "Run `piste doctor` for the SQL that makes it.")
-    nodes = train.get("nodes", 1)
-    at_most = _at_most(experiment, nodes, desired.settings.credits.get(pool.family))
+def _jobs(desired: Desired, account: Account, due: Plan) -> list[_Job]:
+    if not due.submissions:
+        return []
+    pools, code = due.pools or account.pools(), resources.payload_files()
+    return [_job(desired, _pool(account.environment, pools, action), code, action) for action in due.submissions]
+
+
+def _job(desired: Desired, pool: Pool, code: Mapping[str, bytes], action: Action) -> _Job:
+    train = action.variant.spec["experiment"]["train"]
+    at_most = cost.at_most(action.variant, desired.settings.credits.get(pool.family))
     _refuse_if_too_dear(action, at_most)
     runtime = _runtime(desired.settings, train.get("runtime", ""))
-    made = payload(
-        action,
-        resources.payload_files(),
-        repository.declared_files(desired.root, desired.experiment(action.variant.experiment)),
-        (desired.settings_root / runtime.lock).read_bytes(),
-    )
-    return _Job(action, made, pool, runtime, nodes, at_most)
+    files = repository.declared_files(desired.root, desired.experiment(action.variant.experiment))
+    made = payload(action, code, files, (desired.settings_root / runtime.lock).read_bytes())
+    return _Job(action, made, pool, runtime, train.get("nodes", 1), at_most)
 
 
-def _pool(account: Account, alias: str) -> str:
-    environment = account.environment
+def _pool(environment: Environment, pools: Mapping[str, Pool], action: Action) -> Pool:
+    alias = action.variant.spec["experiment"].get("compute", {}).get("pool", "")
     name = pool_name(environment, alias)
     if name is None:
         raise PisteError(
             f"The environment {environment.name} has no pool {alias!r}." if alias else "No pool is chosen.",
             f"It has: {', '.join(environment.pools) or 'none'}. See [tool.piste.environments.{environment.name}].",
         )
-    return name
-
-
-def _at_most(experiment: Document, nodes: int, rate: float | None) -> float | None:
-    return None if rate is None else cost.credits(durations.seconds(compute(experiment, "timeout")), nodes, rate)
+    if name.upper() not in pools:
+        message = f"{action.variant.title}: there is no compute pool {name} (or this role may not see it)."
+        raise PisteError(message, "Run `piste doctor` for the SQL that makes it.")
+    return pools[name.upper()]
 
 
 def _refuse_if_too_dear(action: Action, at_most: float | None) -> None:
