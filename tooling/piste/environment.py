@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from piste.errors import PisteError
 from piste.problems import listed, quoted, sentences, suggestion
@@ -60,6 +60,13 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class OnGitHub:
+    """How reports come to the default branch: by a pull request, or pushed by an actor that may."""
+
+    reports: Literal["pull-request", "push"] = "pull-request"
+
+
+@dataclass(frozen=True)
 class Settings:
     """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour."""
 
@@ -69,6 +76,7 @@ class Settings:
     runtimes: Mapping[str, Runtime] = field(default_factory=dict)
     credits: Mapping[str, float] = field(default_factory=dict)
     policy: Policy = Policy()
+    github: OnGitHub = OnGitHub()
 
     def chosen(self, name: str = "") -> Environment:
         """The environment of that name, else the default one, else the only one."""

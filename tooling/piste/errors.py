@@ -57,6 +57,14 @@ class SnowflakeUnreachable(SnowflakeRefused):
     """No answer: whether a statement was executed is not known."""
 
 
+class GitRefused(PisteError):
+    """git said no, or origin could not be reached."""
+
+
+class GitHubRefused(PisteError):
+    """GitHub said no, or could not be reached."""
+
+
 class PolicyRefused(PisteError):
     """A rule of this repository forbids what was asked (budget, pool, number of submissions)."""
 

@@ -1,11 +1,32 @@
-"""Where the working tree stands: provenance of a run, and the commits of the demo."""
+"""git: where the working tree stands, and commits that are brought to a remote."""
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from piste.errors import GitRefused
+from piste.generated import FileChange
+
+AUTHOR = ("piste", "piste@users.noreply.github.com")
+"""Of the commits that piste makes."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """`trailers` are by name; `author` is a person's name."""
+
+    sha: str
+    author: str
+    subject: str
+    trailers: Mapping[str, str]
 
 
 def git(root: Path, *arguments: str) -> str | None:
@@ -43,3 +64,146 @@ def _actor(root: Path) -> str:
 
 def _branch(root: Path) -> str | None:
     return git(root, "symbolic-ref", "--short", "HEAD")
+
+
+def changes(root: Path, base: str, head: str) -> tuple[FileChange, ...]:
+    """What differs at `head` since it left `base`; a renamed file is one that is gone and one that is new.
+
+    Raises:
+        GitRefused: one of the commits is not here, or they have no common past.
+    """
+    told = _do(root, "diff", "--raw", "-z", "--no-renames", "--no-abbrev", f"{base}...{head}")
+    words = iter(told.split("\0"))
+    return tuple(_file_change(meta, next(words)) for meta in words if meta)
+
+
+def _file_change(meta: str, path: str) -> FileChange:
+    _, _, old, new, _ = meta.split(" ")
+    return FileChange(path, *("" if set(blob) == {"0"} else blob for blob in (old, new)))
+
+
+def fetch(root: Path, branch: str) -> str:
+    """The commit at the tip of origin's branch, with its history; "" if there is no such branch."""
+    if not _do(root, "ls-remote", "origin", f"refs/heads/{branch}"):
+        return ""
+    _do(root, "fetch", "--quiet", "origin", f"+refs/heads/{branch}:refs/remotes/origin/{branch}")
+    return _do(root, "rev-parse", f"refs/remotes/origin/{branch}")
+
+
+@contextlib.contextmanager
+def worktree(root: Path, commit: str) -> Iterator[Path]:
+    """A checkout of a commit beside the working tree, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory() as directory:
+        tree = Path(directory, "tree")
+        _do(root, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+        try:
+            yield tree
+        finally:
+            git(root, "worktree", "remove", "--force", str(tree))
+
+
+def changed(root: Path) -> list[str]:
+    """Paths that differ from the commit that is checked out."""
+    told = _do(root, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
+    return sorted(entry[3:] for entry in told.split("\0") if entry)
+
+
+def commit(root: Path, paths: Sequence[str], message: str) -> str:
+    """Commit these paths; the new commit."""
+    _do(root, "add", "--", *paths)
+    name, mail = AUTHOR
+    who = ("-c", f"user.name={name}", "-c", f"user.email={mail}", "-c", "commit.gpgsign=false")
+    _do(root, *who, "commit", "--quiet", "--message", message)
+    return _do(root, "rev-parse", "HEAD")
+
+
+def commits(root: Path, since: str, until: str) -> tuple[Commit, ...]:
+    """What `until` has and `since` has not, the latest first; without merges."""
+    told = _do(root, "log", "--no-merges", f"--format={_FORMAT}", f"{since}..{until}")
+    return tuple(_commit(one) for one in told.split("\x1e") if one.strip())
+
+
+def last_commit(root: Path, commit: str, *paths: str) -> Commit | None:
+    """The latest commit up to `commit` that touched one of these paths."""
+    told = git(root, "log", "-1", f"--format={_FORMAT}", commit, "--", *paths)
+    return _commit(told.removesuffix("\x1e")) if told else None
+
+
+_FORMAT = "%H%x1f%an%x1f%s%x1f%(trailers:only,unfold)%x1e"
+
+
+def _commit(told: str) -> Commit:
+    sha, author, subject, trailers = told.strip("\n").split("\x1f")
+    pairs = (line.partition(": ") for line in trailers.splitlines())
+    return Commit(sha, author, subject, {name: value for name, _, value in pairs})
+
+
+def merged_tree(root: Path, base: str, other: str) -> str | None:
+    """The tree that merging the two would give; None if they conflict."""
+    return git(root, "merge-tree", "--write-tree", base, other)
+
+
+def tree(root: Path, commit: str) -> str:
+    return _do(root, "rev-parse", f"{commit}^{{tree}}")
+
+
+def push(root: Path, commit: str, branch: str, token: str, over: str | None = None) -> bool:
+    """Let origin's branch point to a commit; False if it has moved.
+
+    `over` is the commit that may be given up, "" if there must be no such branch; without it the branch only goes
+    forward. The token passes through the environment: command lines can be seen by others.
+
+    Raises:
+        GitRefused: a rule of the repository forbids it, or origin can't be reached.
+    """
+    lease = [f"--force-with-lease=refs/heads/{branch}:{over}"] if over is not None else []
+    command = ["git", "-C", str(root), "push", "--porcelain", *lease, "origin", f"{commit}:refs/heads/{branch}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_with_token(token))
+    if done.returncode == 0:
+        return True
+    said = done.stdout + done.stderr
+    if any(word in said for word in ("[rejected]", "stale info", "fetch first", "cannot lock ref")):
+        return False
+    raise GitRefused(f"git push to {branch} was refused.\n  {_last(said, token)}", _why_refused(said))
+
+
+def delete_branch(root: Path, branch: str, token: str, over: str) -> None:
+    """Unless somebody has moved it meanwhile."""
+    lease = f"--force-with-lease=refs/heads/{branch}:{over}"
+    command = ["git", "-C", str(root), "push", "--quiet", lease, "origin", f":refs/heads/{branch}"]
+    subprocess.run(command, capture_output=True, check=False, env=_with_token(token))
+
+
+def _with_token(token: str) -> dict[str, str]:
+    if not token:
+        return dict(os.environ)
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    configured = {"KEY_0": f"http.{server}/.extraheader", "VALUE_0": f"AUTHORIZATION: basic {basic}"}
+    return {**os.environ, "GIT_CONFIG_COUNT": "1", **{f"GIT_CONFIG_{key}": value for key, value in configured.items()}}
+
+
+def _why_refused(said: str) -> str:
+    if "protected branch" in said or "rule violations" in said or "GH013" in said or "GH006" in said:
+        return 'Write  reports = "pull-request"  in [tool.piste.github], or let this actor bypass the rule.'
+    if "403" in said or "ermission" in said:
+        return "The job needs `permissions: contents: write`."
+    return ""
+
+
+def _last(said: str, *secrets: str) -> str:
+    lines = [line for line in said.strip().splitlines() if line.strip()]
+    text = " ".join(lines[-3:])[:300]
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _do(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise GitRefused("There is no git here.", "Install git.") from error
+    if done.returncode:
+        raise GitRefused(f"git {arguments[0]} failed.\n  {_last(done.stderr)}")
+    return done.stdout.strip("\n")

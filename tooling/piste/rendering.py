@@ -70,13 +70,13 @@ def _orphan(run: Run) -> dict[str, Any]:
 def plan_text(plan: Plan) -> str:
     lines = [headline(plan)]
     for action in sorted(plan.actions, key=lambda action: list(HEADLINE).index(action.verb)):
-        lines.append(f"  {_verb(action):18} {action.variant.title:34} {action.reason}".rstrip())
+        lines.append(f"  {verb_text(action):18} {action.variant.title:34} {action.reason}".rstrip())
         lines += [f"  {'':18} {_difference(change)}" for change in action.changes if action.submits]
     lines += [f"  {'orphan':18} {run.title:34} {run.name}: nothing in git asks for it any more" for run in plan.orphans]
     return "\n".join(lines) + "\n"
 
 
-def _verb(action: Action) -> str:
+def verb_text(action: Action) -> str:
     if action.verb is Verb.EVALUATE:
         return "evaluate (score)" if action.steps == ("score",) else "evaluate"
     return action.verb.value
@@ -84,29 +84,6 @@ def _verb(action: Action) -> str:
 
 def _difference(change: Any) -> str:
     return f"{change.path}: {shown(change.old)} → {shown(change.new)}  [{change.rule}]"
-
-
-def plan_markdown(plan: Plan) -> str:
-    lines = [f"### piste plan: {headline(plan)}", ""]
-    rows = [action for action in plan.actions if action.verb is not Verb.KEEP]
-    lines += _table(("action", "experiment", "why"), [(_verb(a), a.variant.title, a.reason) for a in rows])
-    kept = [action for action in plan.actions if action.verb is Verb.KEEP]
-    if kept:
-        lines += ["", f"<details><summary>{len(kept)} kept</summary>", ""]
-        lines += _table(("experiment", "why"), [(a.variant.title, a.reason) for a in kept])
-        lines += ["", "</details>"]
-    return "\n".join(lines) + "\n"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    body = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
-    return ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header), *body] if body else []
-
-
-def _cell(text: str) -> str:
-    """No table, link, mention or HTML may come out of a name or a value."""
-    escaped = "".join(f"\\{mark}" if mark in "\\|[]*_`" else mark for mark in text)
-    return escaped.replace("<", "&lt;").replace("@", "@\u200b").replace("\n", " ")
 
 
 def status_of(run: Run) -> str:

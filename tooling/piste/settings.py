@@ -12,7 +12,7 @@ from typing import Any
 
 from piste import shape
 from piste.documents import Parsed, Position
-from piste.environment import FILE, Environment, Policy, Runtime, Settings, choices
+from piste.environment import FILE, Environment, OnGitHub, Policy, Runtime, Settings, choices
 from piste.errors import InvalidInput, Problem
 from piste.problems import Path as Keys
 from piste.problems import quoted
@@ -71,6 +71,7 @@ def _settings(table: Mapping[str, Any]) -> Settings:
         runtimes,
         table.get("credits", {}),
         Policy(**table.get("policy", {})),
+        OnGitHub(**table.get("github", {})),
     )
 
 

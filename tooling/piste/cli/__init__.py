@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from piste.cli import keeping, looking, reconciling
+from piste.cli import github, keeping, looking, reconciling
 from piste.cli.common import Place
 
 
@@ -37,6 +37,7 @@ def main(
     \b
     Every day:  new, run, plan, status
     Operating:  validate, apply, collect, cancel, logs, ledger, gc, doctor, demo
+    Workflows:  github
 
     \b
     Exit codes:
@@ -59,5 +60,6 @@ for _command in (
     *(reconciling.validate, reconciling.plan, reconciling.apply, reconciling.run, reconciling.collect),
     *(looking.status, looking.cancel, looking.logs),
     *(keeping.ledger, keeping.gc, keeping.new, keeping.doctor, keeping.demo),
+    github.github,
 ):
     main.add_command(_command)

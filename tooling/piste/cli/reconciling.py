@@ -61,7 +61,7 @@ def plan(at: Place, names: Sequence[str], offline: bool, check: bool, shape: str
     piste plan --offline               what the committed reports say
     piste plan soap-smollm2-lora       one experiment
     """
-    from piste import journeys, problems, rendering
+    from piste import journeys, problems, rendering, review
 
     desired = journeys.read(at.root, settings_root=at.settings)
     if offline:
@@ -75,7 +75,8 @@ def plan(at: Place, names: Sequence[str], offline: bool, check: bool, shape: str
     else:
         if offline and shape == "text":
             click.echo("offline: by the reports committed in git; runs in progress can't be seen", err=True)
-        click.echo((rendering.plan_text if shape == "text" else rendering.plan_markdown)(due), nl=False)
+        said = rendering.plan_text(due) if shape == "text" else review.comment(review.whole(due, offline))
+        click.echo(said, nl=False)
     return OUT_OF_DATE if check and due.submissions else 0
 
 
@@ -186,14 +187,7 @@ def _submit(submissions: Iterator[Submission]) -> list[str]:
     claims = []
     for submission in submissions:
         claims.append(submission.claim)
-        title = submission.action.variant.title
-        if submission.taken_by is not None:
-            click.echo(f"{title}: {submission.taken_by} was faster ({submission.claim})", err=True)
-        else:
-            price = (
-                f", {submission.credits:.2f} credits if it takes its timeout" if submission.credits is not None else ""
-            )
-            click.echo(f"{title}: submitted {submission.job}{price}", err=True)
+        click.echo(submission, err=True)
     return claims
 
 

@@ -6,18 +6,25 @@ from piste.journeys.cleaning import delete, unneeded
 from piste.journeys.collecting import Collected, collect, settle
 from piste.journeys.ledger import begin, import_reports
 from piste.journeys.planning import plan_live, plan_offline
+from piste.journeys.publishing import BRANCH as REPORTS_BRANCH
+from piste.journeys.publishing import Published, Publisher, publish, tell_tried
 from piste.journeys.reading import Desired, read, validate
+from piste.journeys.reviewing import changed, review, try_
 from piste.journeys.submitting import Submission, apply
 from piste.journeys.watching import Look, cancel, ended_well, follow, follow_log, live, logs, status
 
 __all__ = [
+    "REPORTS_BRANCH",
     "Collected",
     "Desired",
     "Look",
+    "Published",
+    "Publisher",
     "Submission",
     "apply",
     "begin",
     "cancel",
+    "changed",
     "collect",
     "delete",
     "ended_well",
@@ -28,9 +35,13 @@ __all__ = [
     "logs",
     "plan_live",
     "plan_offline",
+    "publish",
     "read",
+    "review",
     "settle",
     "status",
+    "tell_tried",
+    "try_",
     "unneeded",
     "validate",
 ]

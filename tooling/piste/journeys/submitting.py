@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from piste import cost, ending, git, repository, resources
@@ -33,13 +34,26 @@ class Submission:
     job: str | None = None
     taken_by: str | None = None
 
+    def __str__(self) -> str:
+        title = self.action.variant.title
+        if self.taken_by is not None:
+            return f"{title}: {self.taken_by} was faster ({self.claim})"
+        price = f", {self.credits:.2f} credits if it takes its timeout" if self.credits is not None else ""
+        return f"{title}: submitted {self.job}{price}"
+
 
 def apply(
-    desired: Desired, account: Account, due: Plan, tried: bool = False, allow: Collection[str] = ()
+    desired: Desired,
+    account: Account,
+    due: Plan,
+    tried: bool = False,
+    allow: Collection[str] = (),
+    origin: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[Submission]:
     """Submit what the plan says, one claim each. `tried` marks runs that come from somebody's working tree.
 
-    `allow` names the rules of [tool.piste.policy] that need not hold this time.
+    `allow` names the rules of [tool.piste.policy] that need not hold this time. `origin` is what is to be recorded
+    besides what git and the environment tell.
 
     Raises:
         PolicyRefused: too many submissions, or one that may cost more than its experiment allows: none was made.
@@ -52,7 +66,7 @@ def apply(
     if not jobs and not archived:
         return
     prepare(account, due.ledger)
-    origin = {**git.provenance(desired.root), **({"tried": True} if tried else {})}
+    origin = {**git.provenance(desired.root), **origin, **({"tried": True} if tried else {})}
     for job in jobs:
         yield _submit(account, job, origin)
     for run in archived:

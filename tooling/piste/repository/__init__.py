@@ -1,6 +1,6 @@
 """experiments/ on disk <-> values: reading with every problem found, writing only what differs."""
 
-from piste.repository.reading import Repository, declared_files, read
+from piste.repository.reading import Repository, declared_files, read, report_files
 from piste.repository.writing import copy_experiment, remove_leftovers, with_imported, write_files
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "declared_files",
     "read",
     "remove_leftovers",
+    "report_files",
     "with_imported",
     "write_files",
 ]

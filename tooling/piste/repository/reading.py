@@ -68,6 +68,12 @@ def declared_files(root: Path, experiment: Experiment) -> dict[str, bytes]:
     return files
 
 
+def report_files(root: Path, name: str) -> dict[str, bytes]:
+    """Every report.json of an experiment, by its path from the root."""
+    found = (root / HOME / name / REPORT).rglob("report.json")
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(found)}
+
+
 class _Reading:
     """One pass over experiments/: what was found, and what was wrong with it."""
 

@@ -1,0 +1,93 @@
+"""What an experiment reaches besides its own folder: tables that its queries read, stages, and code that it brings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from piste.experiment import Variant
+
+UNREADABLE = "a query that can't be read"
+"""In place of tables, where a query is no SQL that we understand."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """`tables` are qualified as far as the queries and the environment say; `hub` are names outside Snowflake."""
+
+    tables: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    hub: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+
+
+def access(variants: Iterable[Variant], database: str, schema: str) -> Access:
+    """Of all of them together, sorted. Names without a database and a schema are those of the environment."""
+    tables, stages, hub, code = set[str](), set[str](), set[str](), set[str]()
+    for variant in variants:
+        spec = variant.spec
+        queries, named, elsewhere = _sources(spec["recipe"] or {}, spec["suite"])
+        tables |= {_qualified(name, database, schema) for query in queries for name in tables_of(query)}
+        tables |= {_qualified(name.upper(), database, schema) for name in named}
+        stages |= set(spec["experiment"]["train"].get("inputs", {}).values())
+        hub |= elsewhere
+        code |= {f"{variant.experiment}/{path}" for path in spec["files"]}
+    return Access(*(tuple(sorted(found)) for found in (tables, stages, hub, code)))
+
+
+def _sources(recipe: Mapping[str, Any], suite: Mapping[str, Any]) -> tuple[set[str], set[str], set[str]]:
+    """Queries, tables and data sets by name that the recipe's sources and the suite's data speak of."""
+    queries, named, elsewhere = {str(suite["data"]["sql"])}, set[str](), set[str]()
+    for source in _of_data(recipe.get("data") or {}):
+        if isinstance(source, str):
+            elsewhere.add(source)
+        elif "sql" in source:
+            queries.add(str(source["sql"]))
+        elif "table_name" in source:
+            named.add(str(source["table_name"]))
+        else:
+            elsewhere.add(str(source.get("dataset_uri") or source.get("name_or_path") or source.get("type")))
+    return queries, named, elsewhere
+
+
+def _of_data(data: Mapping[str, Any]) -> Iterator[Any]:
+    for key in ("sources", "eval_sources"):
+        found = data.get(key) or ()
+        yield from found if isinstance(found, list | tuple) else (found,)
+
+
+@lru_cache(maxsize=4096)
+def tables_of(query: str) -> tuple[str, ...]:
+    """The tables and views that a query reads, in upper case unless quoted; UNREADABLE where it is no query."""
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    try:
+        statements = [one for one in sqlglot.parse(query, read="snowflake") if one is not None]
+    except SqlglotError:
+        return (UNREADABLE,)
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        return (UNREADABLE,)
+    within = {cte.alias_or_name.upper() for cte in statements[0].find_all(exp.CTE)}
+    names = {_name(table) for table in statements[0].find_all(exp.Table)}
+    return tuple(sorted(name for name in names if name not in within))
+
+
+def _name(table: Any) -> str:
+    parts = (part for part in table.parts)
+    return ".".join(_spelled(part) for part in parts)
+
+
+def _spelled(part: Any) -> str:
+    name = str(getattr(part, "name", part))
+    return name if part.args.get("quoted") else name.upper()
+
+
+def _qualified(name: str, database: str, schema: str) -> str:
+    if name == UNREADABLE or not name or not (database and schema):
+        return name
+    missing = {0: f"{database}.{schema}.", 1: f"{database}."}.get(name.count("."), "")
+    return f"{missing}{name}"
