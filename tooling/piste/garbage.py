@@ -45,9 +45,9 @@ def candidates(
     """By owner and title. `desired` is all that git asks for, `reported` the runs that committed reports name.
 
     A stage is needed while git asks for its training, unless it holds a failed attempt and a later one is done; while
-    the run goes on, was tried from a branch, was promoted, or is in a report; and while a run that is needed has its
-    weights or predictions, or a document its files, from there. A state to resume from is needed until `resume_days`
-    after its training was done; `now` is ISO 8601.
+    the run goes on, was tried from a branch (but not as a smoke test), was promoted, or is in a report; and while a run
+    that is needed has its weights or predictions, or a document its files, from there. A state to resume from is needed
+    until `resume_days` after its training was done; `now` is ISO 8601.
     """
     kept = [run for run in runs if not run.deleted]
     superseded = _superseded(kept)
@@ -74,7 +74,7 @@ def _going(run: Run) -> bool:
 
 
 def _kept(run: Run) -> bool:
-    return bool(run.provenance.get("tried") or run.provenance.get("promoted"))
+    return bool(run.provenance.get("tried") and not run.smoke) or bool(run.provenance.get("promoted"))
 
 
 def _named(desired: Iterable[Variant], runs: Iterable[Run]) -> set[str]:

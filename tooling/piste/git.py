@@ -82,11 +82,15 @@ def _file_change(meta: str, path: str) -> FileChange:
     return FileChange(path, *("" if set(blob) == {"0"} else blob for blob in (old, new)))
 
 
-def fetch(root: Path, branch: str) -> str:
-    """The commit at the tip of origin's branch, with its history; "" if there is no such branch."""
-    if not _do(root, "ls-remote", "origin", f"refs/heads/{branch}"):
+def fetch(root: Path, branch: str, token: str = "") -> str:
+    """The commit at the tip of origin's branch, with its history; "" if there is no such branch.
+
+    Raises:
+        GitRefused: origin can't be reached, or asks for a token that may read.
+    """
+    if not _do(root, "ls-remote", "origin", f"refs/heads/{branch}", token=token):
         return ""
-    _do(root, "fetch", "--quiet", "origin", f"+refs/heads/{branch}:refs/remotes/origin/{branch}")
+    _do(root, "fetch", "--quiet", "origin", f"+refs/heads/{branch}:refs/remotes/origin/{branch}", token=token)
     return _do(root, "rev-parse", f"refs/remotes/origin/{branch}")
 
 
@@ -151,18 +155,17 @@ def push(root: Path, commit: str, branch: str, token: str, over: str | None = No
     """Let origin's branch point to a commit; False if it has moved.
 
     `over` is the commit that may be given up, "" if there must be no such branch; without it the branch only goes
-    forward. The token passes through the environment: command lines can be seen by others.
+    forward.
 
     Raises:
         GitRefused: a rule of the repository forbids it, or origin can't be reached.
     """
     lease = [f"--force-with-lease=refs/heads/{branch}:{over}"] if over is not None else []
-    command = ["git", "-C", str(root), "push", "--porcelain", *lease, "origin", f"{commit}:refs/heads/{branch}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_with_token(token))
+    done = _run(root, "push", "--porcelain", *lease, "origin", f"{commit}:refs/heads/{branch}", token=token)
+    said = done.stdout + done.stderr
     if done.returncode == 0:
         return True
-    said = done.stdout + done.stderr
-    if any(word in said for word in ("[rejected]", "stale info", "fetch first", "cannot lock ref")):
+    if any(word in said for word in ("stale info", "fetch first", "non-fast-forward", "cannot lock ref")):
         return False
     raise GitRefused(f"git push to {branch} was refused.\n  {_last(said, token)}", _why_refused(said))
 
@@ -170,40 +173,42 @@ def push(root: Path, commit: str, branch: str, token: str, over: str | None = No
 def delete_branch(root: Path, branch: str, token: str, over: str) -> None:
     """Unless somebody has moved it meanwhile."""
     lease = f"--force-with-lease=refs/heads/{branch}:{over}"
-    command = ["git", "-C", str(root), "push", "--quiet", lease, "origin", f":refs/heads/{branch}"]
-    subprocess.run(command, capture_output=True, check=False, env=_with_token(token))
-
-
-def _with_token(token: str) -> dict[str, str]:
-    if not token:
-        return dict(os.environ)
-    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
-    configured = {"KEY_0": f"http.{server}/.extraheader", "VALUE_0": f"AUTHORIZATION: basic {basic}"}
-    return {**os.environ, "GIT_CONFIG_COUNT": "1", **{f"GIT_CONFIG_{key}": value for key, value in configured.items()}}
+    _run(root, "push", "--quiet", lease, "origin", f":refs/heads/{branch}", token=token)
 
 
 def _why_refused(said: str) -> str:
-    if "protected branch" in said or "rule violations" in said or "GH013" in said or "GH006" in said:
+    if any(word in said for word in ("protected branch", "rule violations", "GH006", "GH013")):
         return 'Write  reports = "pull-request"  in [tool.piste.github], or let this actor bypass the rule.'
-    if "403" in said or "ermission" in said:
-        return "The job needs `permissions: contents: write`."
-    return ""
+    return "The job needs `permissions: contents: write`." if "403" in said or "ermission" in said else ""
 
 
-def _last(said: str, *secrets: str) -> str:
-    lines = [line for line in said.strip().splitlines() if line.strip()]
-    text = " ".join(lines[-3:])[:300]
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    return text
+def _do(root: Path, *arguments: str, token: str = "") -> str:
+    done = _run(root, *arguments, token=token)
+    if done.returncode:
+        raise GitRefused(f"git {arguments[0]} failed.\n  {_last(done.stderr, token)}")
+    return done.stdout.strip("\n")
 
 
-def _do(root: Path, *arguments: str) -> str:
+def _run(root: Path, *arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
+    """The token passes through the environment: command lines can be seen by others."""
+    command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=_with_token(token))
     except OSError as error:
         raise GitRefused("There is no git here.", "Install git.") from error
-    if done.returncode:
-        raise GitRefused(f"git {arguments[0]} failed.\n  {_last(done.stderr)}")
-    return done.stdout.strip("\n")
+
+
+def _with_token(token: str) -> dict[str, str]:
+    never_ask = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    if not token:
+        return never_ask
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    configured = {"KEY_0": f"http.{server}/.extraheader", "VALUE_0": f"AUTHORIZATION: basic {basic}"}
+    return {**never_ask, "GIT_CONFIG_COUNT": "1", **{f"GIT_CONFIG_{key}": value for key, value in configured.items()}}
+
+
+def _last(said: str, token: str) -> str:
+    lines = [line for line in said.strip().splitlines() if line.strip()]
+    text = " ".join(lines[-3:])
+    return (text.replace(token, "***") if token else text)[:300]

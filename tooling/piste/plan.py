@@ -229,7 +229,7 @@ def _again(variant: Variant, tries: Sequence[Run], retry: bool) -> bool:
 
 def _since(variant: Variant, runs: Sequence[Run], rules: Collection[str]) -> tuple[tuple[Change, ...], str]:
     """Why it is asked for: the changes since the latest run of the same name, or that there is none."""
-    of_experiment = [run for run in runs if run.experiment == variant.experiment]
+    of_experiment = [run for run in runs if run.experiment == variant.experiment and not run.smoke]
     earlier = [run for run in of_experiment if run.variant == variant.name]
     if not earlier:
         return (), "new variant" if of_experiment else "new"

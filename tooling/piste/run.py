@@ -119,6 +119,11 @@ class Run:
         return "imported_by" in self.provenance
 
     @property
+    def smoke(self) -> bool:
+        """It was cut down to see whether it runs at all; its scores say nothing."""
+        return bool(self.provenance.get("smoke"))
+
+    @property
     def abandoned(self) -> bool:
         """Its claim came to nothing: no job of it has trained or ever will."""
         return Status.LOST in (self.training, self.evaluation) and (self.closed or self.job is None)

@@ -17,7 +17,12 @@ from piste.cli.common import Place
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="The repository; default: here, or the nearest folder above with experiments/.",
 )
-@click.option("--environment", metavar="NAME", help="One of [tool.piste.environments]; default: the settings'.")
+@click.option(
+    "--environment",
+    metavar="NAME",
+    envvar="PISTE_ENVIRONMENT",
+    help="One of [tool.piste.environments]; default: $PISTE_ENVIRONMENT, or the settings'.",
+)
 @click.option("--connection", metavar="NAME", help="One of Snowflake's connections.toml; default: the environment's.")
 @click.option(
     "--settings",

@@ -139,17 +139,28 @@ def publish(at: Place, branch: str | None) -> int:
 @place
 @command
 def guard(at: Place, base: str) -> int:
-    """Refuse a pull request of people that touches generated files."""
+    """Refuse a pull request of people that touches generated files.
+
+    Gives the step the output `tooling`: whether anything besides experiments/ changes.
+    """
     from piste import generated, git, journeys
 
+    changes = git.changes(at.root, base, "HEAD")
+    _output("tooling", any(not change.path.startswith("experiments/") for change in changes))
     if os.environ.get("GITHUB_HEAD_REF") == journeys.REPORTS_BRANCH:
         click.echo("the report workflow's own pull request")
         return 0
-    problems = generated.by_hand(git.changes(at.root, base, "HEAD"))
-    if problems:
+    if problems := generated.by_hand(changes):
         raise InvalidInput(problems)
     click.echo("no generated file was touched")
     return 0
+
+
+def _output(name: str, value: bool) -> None:
+    """Of the workflow's step, for the jobs after it."""
+    if file := os.environ.get("GITHUB_OUTPUT"):
+        with Path(file).open("a", encoding="utf-8") as output:
+            output.write(f"{name}={str(value).lower()}\n")
 
 
 def _on_pull_request() -> tuple[Workflow, PullRequest]:

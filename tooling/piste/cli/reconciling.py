@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -110,9 +111,10 @@ def apply(at: Place, names: Sequence[str], retry: Sequence[str], wait: bool, all
 @click.command()
 @click.argument("name")
 @click.option("--retry", is_flag=True, help="Try it again after a failure.")
+@click.option("--smoke", is_flag=True, help="Cut down to 3 steps and 16 rows: does it run at all?")
 @place
 @command
-def run(at: Place, name: str, retry: bool) -> int:
+def run(at: Place, name: str, retry: bool, smoke: bool) -> int:
     """Run one experiment from the working tree.
 
     The tree may be dirty. Follows the run and writes its report.
@@ -121,10 +123,12 @@ def run(at: Place, name: str, retry: bool) -> int:
     from piste import journeys
 
     desired = journeys.read(at.root, settings_root=at.settings)
+    asked, names = journeys.cut_down(desired, name) if smoke else (desired, (name,))
+    origin = {"smoke": True} if smoke else {}
     with opened(at, desired) as account:
-        code = _reconcile(desired, account, [name], [name] if retry else (), wait=True, tried=True)
+        code = _reconcile(asked, account, names, names if retry else (), wait=True, tried=True, origin=origin)
         _say_collected(at.root, journeys.collect(desired, account))
-        blocked = any(action.verb == "blocked" for action in journeys.plan_live(desired, account, [name]).actions)
+        blocked = any(action.verb == "blocked" for action in journeys.plan_live(asked, account, names).actions)
         return code or int(blocked)
 
 
@@ -156,6 +160,7 @@ def _reconcile(
     wait: bool,
     tried: bool = False,
     allow: Sequence[str] = (),
+    origin: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Plan and submit; with `wait`, follow what is live and do what it made possible, until nothing is left."""
     from piste import journeys, rendering
@@ -166,7 +171,7 @@ def _reconcile(
         due = journeys.plan_live(desired, account, names, retry, seen)
         if not followed or due.submissions:
             click.echo(rendering.plan_text(due), nl=False)
-        claims = _submit(journeys.apply(desired, account, due, tried, allow))
+        claims = _submit(journeys.apply(desired, account, due, tried, allow, origin))
         if not wait:
             return 0
         claims += [action.run.name for action in due.actions if action.verb == "wait" and action.run]

@@ -9,7 +9,7 @@ from piste.journeys.planning import plan_live, plan_offline
 from piste.journeys.publishing import BRANCH as REPORTS_BRANCH
 from piste.journeys.publishing import Published, Publisher, publish, tell_tried
 from piste.journeys.reading import Desired, read, validate
-from piste.journeys.reviewing import changed, review, try_
+from piste.journeys.reviewing import changed, cut_down, review, try_
 from piste.journeys.submitting import Submission, apply
 from piste.journeys.watching import Look, cancel, ended_well, follow, follow_log, live, logs, status
 
@@ -26,6 +26,7 @@ __all__ = [
     "cancel",
     "changed",
     "collect",
+    "cut_down",
     "delete",
     "ended_well",
     "follow",

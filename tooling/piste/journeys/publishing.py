@@ -63,7 +63,7 @@ def publish(root: Path, by: Publisher, pause: Callable[[float], None] = time.sle
         InvalidInput: an experiment on the branch has an error.
     """
     for attempt in range(ATTEMPTS):
-        tip = git.fetch(root, by.branch)
+        tip = git.fetch(root, by.branch, by.bringer.token)
         if not tip:
             raise GitRefused(f"origin has no branch {by.branch}.", "Name another with --branch.")
         with git.worktree(root, tip) as tree:
@@ -114,7 +114,7 @@ def _by_hand(settings: Settings, tree: Path, tip: str, paths: Sequence[str]) -> 
 
 def _push_branch(tree: Path, tip: str, commit: str, by: Publisher) -> bool:
     """Let BRANCH hold the reports on top of `tip`; False if somebody moved it meanwhile."""
-    there = git.fetch(tree, BRANCH)
+    there = git.fetch(tree, BRANCH, by.bringer.token)
     for other in git.commits(tree, tip, there) if there else ():
         if announcement.TRAILER not in other.trailers:
             message = f"{BRANCH} has a commit of {other.author} ({other.sha[:7]} {other.subject}); it stays as it is."
@@ -126,7 +126,7 @@ def _push_branch(tree: Path, tip: str, commit: str, by: Publisher) -> bool:
 
 def _withdraw(tree: Path, tip: str, by: Publisher) -> None:
     """Nothing is left to bring: an open pull request with reports has been overtaken."""
-    there = git.fetch(tree, BRANCH)
+    there = git.fetch(tree, BRANCH, by.bringer.token)
     if not there or any(announcement.TRAILER not in one.trailers for one in git.commits(tree, tip, there)):
         return
     if opened := by.bringer.from_branch(BRANCH):

@@ -99,6 +99,12 @@ def _of(due: Plan, mine: Sequence[Variant]) -> Plan:
     return replace(due, actions=tuple(action for action in due.actions if action.variant.title in titles))
 
 
+def cut_down(desired: Desired, name: str) -> tuple[Desired, tuple[str, ...]]:
+    """With a smoke variant of an experiment beside what git asks for, and its title."""
+    chosen = smoke(desired.only([name]))
+    return replace(desired, variants=(*desired.variants, *chosen)), tuple(variant.title for variant in chosen)
+
+
 def try_(
     desired: Desired, base: Desired, pull_request: PullRequest, account: Account, cut: bool
 ) -> Iterator[Submission]:

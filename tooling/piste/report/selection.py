@@ -21,7 +21,8 @@ class History:
                 self._trained[run.digests.training].append(run)
             if ended(run):
                 self._evaluated[run.digests.training, run.digests.suite].append(run)
-                self._named[run.experiment].append(run)
+                if not run.smoke:
+                    self._named[run.experiment].append(run)
 
     def of(self, variant: Variant) -> Sequence[Run]:
         """Runs of exactly these digests, best first: evaluated before not, then the latest."""
