@@ -1,0 +1,285 @@
+"""The unmodified workflow files, run by act on this machine: a bare origin, a stand-in for GitHub, an embedded Snowflake.
+
+A `Rehearsal` is what a person and GitHub do: push a branch, open a pull request, label it, merge it, let time pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from world import EXPERIMENT, RECIPE, ROOT, SUITE
+
+from faults.stack import Stack, stack
+from workflows import hub as hubs
+from workflows.hub import REPOSITORY, Hub, Pull
+
+STANDINS = Path(__file__).parent / "actions"
+ISSUER = "https://token.actions.githubusercontent.com"
+PLANTED = "planted-7f3a-secret"
+"""A secret of the environments; it must be seen nowhere."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A workflow that ended. `jobs` maps the id of each job to success, failure or skipped; `log` is all it printed."""
+
+    jobs: Mapping[str, str]
+    log: str
+    summary: str
+    seconds: float
+    annotations: tuple[str, ...] = ()
+
+    @property
+    def well(self) -> bool:
+        return "failure" not in self.jobs.values()
+
+
+@dataclass
+class Rehearsal:
+    """`clone` is the working copy of a person."""
+
+    directory: Path
+    hub: Hub
+    stack: Stack
+    clone: Path
+    environment: str = "dev"
+    transcript: list[str] = field(default_factory=list)
+    count: int = 0
+
+    @property
+    def origin(self) -> Path:
+        return self.hub.origin
+
+    def git(self, *arguments: str, place: Path | None = None) -> str:
+        command = ["git", "-C", str(place or self.clone), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=surroundings())
+        assert done.returncode == 0, (arguments, done.stderr)
+        return done.stdout.strip()
+
+    def on_branch(self, branch: str, base: str = "main") -> None:
+        self.git("fetch", "-q", "origin")
+        self.git("checkout", "-q", "-B", branch, f"origin/{base}")
+
+    def add(self, name: str, iterations: int, **experiment: Any) -> None:
+        """An experiment whose quick training notes `iterations`."""
+        folder = self.clone / "experiments" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        document = {**EXPERIMENT, "title": f"The experiment {name}", **experiment}
+        (folder / "experiment.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+        recipe = {**RECIPE, "train_iters": iterations}
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+
+    def commit(self, message: str) -> str:
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def push(self, message: str, branch: str = "") -> str:
+        """Commit all there is and push it."""
+        sha = self.commit(message)
+        self.git("push", "-q", "-f", "origin", f"HEAD:refs/heads/{branch or self.git('branch', '--show-current')}")
+        return sha
+
+    def open(self, title: str, fork: bool = False) -> Pull:
+        """From the branch that is checked out; from a fork, where its commits are in no branch of the repository."""
+        branch = self.git("branch", "--show-current")
+        pull = self.hub.open(branch, title, fork=fork)
+        self.git("push", "-q", "-f", "origin", f"HEAD:refs/pull/{pull.number}/head")
+        if not fork:
+            self.git("push", "-q", "-f", "origin", f"HEAD:refs/heads/{branch}")
+        return pull
+
+    def merged_commit(self, pull: Pull) -> str:
+        """refs/pull/N/merge, as GitHub makes it."""
+        with self._at("origin/main") as tree:
+            reference = f"refs/pull/{pull.number}/head" if pull.fork else f"refs/heads/{pull.branch}"
+            self.git("fetch", "-q", "origin", reference, place=tree)
+            self.git("merge", "-q", "--no-ff", "-m", f"Merge into main: {pull.title}", "FETCH_HEAD", place=tree)
+            self.git("push", "-q", "-f", "origin", f"HEAD:refs/pull/{pull.number}/merge", place=tree)
+            return self.git("rev-parse", "HEAD", place=tree)
+
+    def merge(self, pull: Pull) -> str:
+        """Press the button: a merge commit on main."""
+        sha = self.merged_commit(pull)
+        pull.commits = self.git("rev-list", f"{self.hub.sha('refs/heads/main')}..{sha}", place=self.origin).split()
+        self.git("update-ref", "refs/heads/main", sha, place=self.origin)
+        pull.state, pull.merged_at = "closed", "2026-11-28T10:00:00Z"
+        return sha
+
+    @contextlib.contextmanager
+    def _at(self, commit: str) -> Iterator[Path]:
+        self.git("fetch", "-q", "origin", "+refs/heads/*:refs/remotes/origin/*", "+refs/pull/*:refs/remotes/pull/*")
+        with tempfile.TemporaryDirectory(dir=self.directory) as folder:
+            tree = Path(folder, "tree")
+            self.git("worktree", "add", "-q", "--detach", str(tree), commit)
+            yield tree
+            self.git("worktree", "remove", "--force", str(tree))
+
+    def pull_request(self, pull: Pull, action: str = "synchronize", label: str = "") -> dict[str, Ran]:
+        """Let the workflows run that a pull request's event starts."""
+        sha = self.merged_commit(pull)
+        event = {"action": action, "number": pull.number, "pull_request": self.hub.described(pull)}
+        if label:
+            pull.labels.append(label)
+            event["label"] = {"name": label}
+        names = ("plan",) if action == "labeled" else ("plan", "check")
+        environment = "piste-try" if label else "piste-look"
+        return {name: self.act(name, "pull_request", event, sha, environment, trusted=not pull.fork) for name in names}
+
+    def pushed(self) -> Ran:
+        """Let the submit workflow run on what main is."""
+        message = self.git("log", "-1", "--format=%B", "main", place=self.origin)
+        event = {"ref": "refs/heads/main", "head_commit": {"message": message}}
+        return self.act("submit", "push", event, self.hub.sha("refs/heads/main"), "piste-submit")
+
+    def scheduled(self) -> Ran:
+        return self.act("report", "schedule", {"schedule": "7,22,37,52 * * * *"}, self.main, "piste-submit")
+
+    @property
+    def main(self) -> str:
+        return self.hub.sha("refs/heads/main")
+
+    def act(
+        self, name: str, event: str, payload: dict[str, Any], commit: str, environment: str, trusted: bool = True
+    ) -> Ran:
+        """Run a workflow file of a commit. `trusted` gives it secrets, an identity and a token that may write."""
+        self.count += 1
+        place = self.directory / f"run-{self.count}"
+        place.mkdir()
+        home = {"full_name": REPOSITORY, "name": "training", "owner": {"login": "acme"}, "default_branch": "main"}
+        (place / "event.json").write_text(json.dumps({**payload, "repository": home}))
+        self.hub.subject = f"repo:{REPOSITORY}:environment:{environment}"
+        with self._at(commit) as tree:
+            self.git("remote", "set-url", "--push", "origin", str(self.origin), place=tree)
+            started = time.monotonic()
+            command = self._command(name, event, place, tree, trusted)
+            done = subprocess.run(command, env=self._environ(place, trusted), capture_output=True, text=True, check=False)
+            seconds = time.monotonic() - started
+        log = done.stdout + done.stderr
+        (place / "log").write_text(log)
+        return _ran(log, seconds)
+
+    def _command(self, name: str, event: str, place: Path, tree: Path, trusted: bool) -> list[str]:
+        workflows = tree / ".github/workflows"
+        command = [str(Path(sys.executable).parent / "act"), event, "-C", str(tree), "-W", str(workflows / f"{name}.yml")]
+        command += ["-e", str(place / "event.json"), "-P", "ubuntu-latest=-self-hosted", "--no-skip-checkout"]
+        command += ["--no-cache-server", "--json", "-a", "ana", "-s", "GITHUB_TOKEN", "--concurrent-jobs", "2"]
+        for action in sorted(_actions(tree)):
+            command += ["--local-repository", f"{action}={STANDINS / action.partition('@')[0].partition('/')[2]}"]
+        variables = {"PISTE_ENVIRONMENT": self.environment, "SNOWFLAKE_CONNECTIONS": self._connections()}
+        for key, value in variables.items():
+            command += ["--var", f"{key}={value}"]
+        if trusted:
+            command += ["-s", "PLANTED"]
+        for key, value in self._told(place, trusted).items():
+            command += ["--env", f"{key}={value}"]
+        return command
+
+    def _told(self, place: Path, trusted: bool) -> dict[str, str]:
+        """What GitHub sets, pointing to the stand-ins, and what these ask."""
+        identity = {"ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.hub.url}/identity?job=1"} if trusted else {}
+        return {
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "GITHUB_SERVER_URL": self.hub.url,
+            "GITHUB_API_URL": self.hub.url,
+            **identity,
+            "SNOWFLAKE_WIF_ALLOWED_HOST_SUFFIXES": "127.0.0.1",
+            "REHEARSAL_PYTHON": sys.executable,
+            "REHEARSAL_PACKAGES": str(Path(yaml.__file__).parents[1]),
+            "REHEARSAL_ARTIFACTS": str(place / "artifacts"),
+        }
+
+    def _environ(self, place: Path, trusted: bool) -> dict[str, str]:
+        permissions = ("contents", "pull-requests", "issues") if trusted else ("contents:read",)
+        token = self.hub.token(f"run{self.count}{'' if trusted else 'fork'}", *permissions)
+        identity = {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "request-token"} if trusted else {}
+        return {**surroundings(), "HOME": str(place), "GITHUB_TOKEN": token, "PLANTED": PLANTED, **identity}
+
+    def _connections(self) -> str:
+        parameters = {key: value for key, value in self.stack.globe.connection.items() if not isinstance(value, dict)}
+        return "[default]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in parameters.items())
+
+
+def surroundings() -> dict[str, str]:
+    """Of a person's shell, without what a workflow that runs these tests is told."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "ACTIONS_", "PISTE_"))}
+    who = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in _ANA.items()}
+    path = os.pathsep.join((str(Path(sys.executable).parent), kept["PATH"]))
+    return {**kept, **who, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull}
+
+
+_ANA = {"NAME": "ana", "EMAIL": "ana@localhost"}
+
+
+def _actions(tree: Path) -> set[str]:
+    """Every action that the workflows use from elsewhere, `owner/name@sha`."""
+    files = [*tree.glob(".github/workflows/*.yml"), *tree.glob(".github/actions/*/action.yml")]
+    assert files
+    return {found for file in files for found in re.findall(r"uses: ([\w.-]+/[\w./-]+@[0-9a-f]{40})", file.read_text())}
+
+
+def _ran(log: str, seconds: float) -> Ran:
+    jobs: dict[str, str] = {}
+    text, summary, annotations = [], [], []
+    for line in log.splitlines():
+        try:
+            said = json.loads(line)
+        except ValueError:
+            text.append(line)
+            continue
+        message = str(said.get("msg", ""))
+        text.append(f"[{said.get('jobID', '')}] {message.rstrip()}")
+        if found := re.match(r"Job (succeeded|failed|skipped)", message.strip("🏁 \n")):
+            jobs[said["jobID"]] = {"succeeded": "success", "failed": "failure"}.get(found[1], found[1])
+        if said.get("command") == "summary":
+            summary.append(str(said.get("content", "")))
+        if said.get("command") in ("error", "warning"):
+            annotations.append(message)
+    return Ran(jobs, "\n".join(text), "\n".join(summary), seconds, tuple(annotations))
+
+
+@contextlib.contextmanager
+def rehearsal(directory: Path) -> Iterator[Rehearsal]:
+    """A repository on GitHub with the tooling of this checkout and one experiment, beside an account with quick jobs."""
+    origin = directory / "training.git"
+    clone = directory / "clone"
+    _found(clone)
+    subprocess.run(["git", "clone", "-q", "--bare", str(clone), str(origin)], check=True)
+    for key, value in {"http.receivepack": "true", "uploadpack.allowAnySHA1InWant": "true"}.items():
+        subprocess.run(["git", "-C", str(origin), "config", key, value], check=True)
+    with hubs.serve(origin) as hub, stack(directory / "account", nodes=3) as account:
+        made = Rehearsal(directory, hub, account, clone)
+        made.git("remote", "add", "origin", "https://github.com/acme/training.git")
+        made.git("remote", "set-url", "--push", "origin", str(origin))
+        made.git("config", f"url.{origin}.insteadOf", "https://github.com/acme/training.git")
+        yield made
+
+
+def _found(clone: Path) -> None:
+    """This checkout's files, its experiments exchanged for a suite of tiny notes."""
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True)
+    kept = [name for name in listed.stdout.split("\0") if name and not name.startswith(("experiments/", "tests/"))]
+    assert ".github/workflows/plan.yml" in kept
+    for name in kept:
+        if (ROOT / name).is_file():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, clone / name)
+    suite = clone / "experiments/_suites/tiny-notes"
+    suite.mkdir(parents=True)
+    (suite / "suite.yaml").write_text(yaml.safe_dump(SUITE, sort_keys=False))
+    subprocess.run(["git", "init", "-q", "-b", "main", str(clone)], check=True)
+    for arguments in (["add", "-A"], ["commit", "-q", "-m", "Begin"]):
+        subprocess.run(["git", "-C", str(clone), *arguments], check=True, env=surroundings())
