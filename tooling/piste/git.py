@@ -124,20 +124,20 @@ def commit(root: Path, paths: Sequence[str], message: str) -> str:
 def commits(root: Path, since: str, until: str) -> tuple[Commit, ...]:
     """What `until` has and `since` has not, the latest first; without merges."""
     told = _do(root, "log", "--no-merges", f"--format={_FORMAT}", f"{since}..{until}")
-    return tuple(_commit(one) for one in told.split("\x1e") if one.strip())
+    return tuple(_commit(one) for one in told.split("\x02") if one.strip())
 
 
 def last_commit(root: Path, commit: str, *paths: str) -> Commit | None:
     """The latest commit up to `commit` that touched one of these paths."""
     told = git(root, "log", "-1", f"--format={_FORMAT}", commit, "--", *paths)
-    return _commit(told.removesuffix("\x1e")) if told else None
+    return _commit(told.removesuffix("\x02")) if told else None
 
 
-_FORMAT = "%H%x1f%an%x1f%s%x1f%(trailers:only,unfold)%x1e"
+_FORMAT = "%H%x01%an%x01%s%x01%(trailers:only,unfold)%x02"
 
 
 def _commit(told: str) -> Commit:
-    sha, author, subject, trailers = told.strip("\n").split("\x1f")
+    sha, author, subject, trailers = told.strip("\n").split("\x01")
     pairs = (line.partition(": ") for line in trailers.splitlines())
     return Commit(sha, author, subject, {name: value for name, _, value in pairs})
 

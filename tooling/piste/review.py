@@ -61,7 +61,7 @@ def whole(plan: Plan, offline: bool = False) -> Review:
 
 def comment(review: Review, limit: int = LIMIT) -> str:
     """At most `limit` characters: the dearest actions first, the rest counted."""
-    head, tail = [*_head(review), *tried_block(review.tried)], _tail(review)
+    head, tail = _head(review), _tail(review)
     room = limit - _size(head) - _size(tail)
     tables = [table for table in _tables(review) if table.rows]
     body: list[str] = []
@@ -111,7 +111,7 @@ def _head(review: Review) -> list[str]:
         lines += ["By the reports committed in git alone: runs in progress can't be seen, costs are not known.", ""]
     elif price := _price(review):
         lines += [price, ""]
-    return lines
+    return [*lines, *tried_block(review.tried)] if review.head else lines
 
 
 def _price(review: Review) -> str:
