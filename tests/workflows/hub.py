@@ -1,4 +1,4 @@
-"""A stand-in for GitHub on 127.0.0.1: pull requests, comments, labels, git over HTTP, and the issuer of identity tokens.
+"""A stand-in for GitHub on 127.0.0.1: pull requests, comments, labels, git over HTTP, the issuer of identity tokens.
 
 It knows what the workflows ask, answers in GitHub's words, and lets a test look at the state of the world and hurt it.
 Tokens decide what is allowed, as a job's `permissions` do.

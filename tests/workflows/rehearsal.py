@@ -1,4 +1,4 @@
-"""The unmodified workflow files, run by act on this machine: a bare origin, a stand-in for GitHub, an embedded Snowflake.
+"""The unmodified workflow files, run by act here: a bare origin, a stand-in for GitHub, an embedded Snowflake.
 
 A `Rehearsal` is what a person and GitHub do: push a branch, open a pull request, label it, merge it, let time pass.
 """
@@ -166,7 +166,9 @@ class Rehearsal:
             self.git("remote", "set-url", "--push", "origin", str(self.origin), place=tree)
             started = time.monotonic()
             command = self._command(name, event, place, tree, trusted)
-            done = subprocess.run(command, env=self._environ(place, trusted), capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, env=self._environ(place, trusted), capture_output=True, text=True, check=False
+            )
             seconds = time.monotonic() - started
         log = done.stdout + done.stderr
         (place / "log").write_text(log)
@@ -174,7 +176,14 @@ class Rehearsal:
 
     def _command(self, name: str, event: str, place: Path, tree: Path, trusted: bool) -> list[str]:
         workflows = tree / ".github/workflows"
-        command = [str(Path(sys.executable).parent / "act"), event, "-C", str(tree), "-W", str(workflows / f"{name}.yml")]
+        command = [
+            str(Path(sys.executable).parent / "act"),
+            event,
+            "-C",
+            str(tree),
+            "-W",
+            str(workflows / f"{name}.yml"),
+        ]
         command += ["-e", str(place / "event.json"), "-P", "ubuntu-latest=-self-hosted", "--no-skip-checkout"]
         command += ["--no-cache-server", "--json", "-a", "ana", "-s", "GITHUB_TOKEN", "--concurrent-jobs", "2"]
         for action in sorted(_actions(tree)):
@@ -253,7 +262,7 @@ def _ran(log: str, seconds: float) -> Ran:
 
 @contextlib.contextmanager
 def rehearsal(directory: Path) -> Iterator[Rehearsal]:
-    """A repository on GitHub with the tooling of this checkout and one experiment, beside an account with quick jobs."""
+    """A repository on GitHub with the tooling of this checkout, beside an account with quick jobs."""
     origin = directory / "training.git"
     clone = directory / "clone"
     _found(clone)

@@ -33,7 +33,7 @@ def message(changed: Sequence[Report], names: Sequence[str]) -> str:
 
 
 def _together(names: Sequence[str]) -> str:
-    shown = ", ".join(names)
+    shown = ", ".join(names) or "index"
     return shown if len(shown) < LONGEST_SUBJECT - 10 else words.count(len(names), "experiment")
 
 
@@ -86,12 +86,12 @@ def comment(variants: Sequence[Report], address: str) -> str:
     done = [report for report in variants if report["status"] == "done"]
     if len(variants) == 1:
         found = f"**{words.prose(name)}: {words.prose(_came_to(variants[0]))}**"
-        return "\n".join([found, "", *_what_next(variants[0]), words.link("The report", address)]) + "\n"
+        return "\n".join([found, "", *_what_next(variants[0]), f"[The report]({address})"]) + "\n"
     best = sorted(done, key=lambda report: -((_primary(report)[1] or {}).get("mean") or 0.0)) or list(variants)
     rows = [(words.prose(report["variant"]), words.prose(_came_to(report))) for report in best[:20]]
     table = words.table(("variant", "result"), rows)
     head = f"**{words.prose(name)}: {len(done)} of {len(variants)} variants done**"
-    return "\n".join([head, "", *table, "", words.link("The report", address)]) + "\n"
+    return "\n".join([head, "", *table, "", f"[The report]({address})"]) + "\n"
 
 
 def _what_next(report: Report) -> list[str]:

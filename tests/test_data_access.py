@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from builders import MESSAGES, baseline, variant
+from piste.data_access import UNREADABLE, access, tables_of
+from piste.variants import variants
+
+
+@pytest.mark.parametrize(
+    ("query", "tables"),
+    [
+        ("SELECT ID FROM notes WHERE SPLIT = 't' ORDER BY ID LIMIT 5", ("NOTES",)),
+        ("WITH x AS (SELECT * FROM a.b.c) SELECT * FROM x JOIN d.e ON 1 = 1", ("A.B.C", "D.E")),
+        ("SELECT (SELECT MAX(x) FROM z) FROM y", ("Y", "Z")),
+        ('SELECT * FROM "Lower"."t"', ("Lower.t",)),
+        ("SELECT * FROM t AT(TIMESTAMP => '2026-01-01'::timestamp)", ("T",)),
+        ("SELECT * FROM identifier('a.b.c')", ("A.B.C",)),
+        ("SELECT * FROM (\nSELECT * FROM t -- the best\n) LIMIT 3", ("T",)),
+        ("SELECT 1; DELETE FROM y", (UNREADABLE,)),
+        ("DROP TABLE x", (UNREADABLE,)),
+        ("SELEC * FORM x", (UNREADABLE,)),
+    ],
+)
+def test_the_tables_of_a_query(query: str, tables: tuple[str, ...]) -> None:
+    assert tables_of(query) == tables
+
+
+def test_all_that_variants_reach() -> None:
+    other = {"type": "snowflake", "table_name": "HR.PUBLIC.SALARIES"}
+    hub = {"type": "huggingface", "name_or_path": "org/rows"}
+    source = {"type": "snowflake_messages", "sql": "SELECT * FROM X.NOTES", "key": "ID", "messages": MESSAGES}
+    found = access([variant(**{"recipe.data.sources": [source, other, hub, "org/more:train"]})], "PISTE", "DEV")
+    assert found.tables == ("HR.PUBLIC.SALARIES", "PISTE.DEV.NOTES", "PISTE.X.NOTES")
+    assert (found.stages, found.hub) == (("@MODELS/small",), ("org/more:train", "org/rows"))
+    assert found.code == ("notes-lora/train.py",)
+
+
+def test_a_baseline_reaches_what_its_suite_reads() -> None:
+    found = access(variants(baseline()), "PISTE", "DEV")
+    assert (found.tables, found.hub, found.code) == (("PISTE.DEV.NOTES",), (), ())
