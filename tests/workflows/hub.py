@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 REPOSITORY = "acme/training"
+REQUEST_TOKEN = "request-2c91f0"
+"""With it a job asks for its identity token."""
+
 Json = dict[str, Any]
 
 
@@ -49,7 +52,10 @@ class Pull:
 
 @dataclass
 class Hub:
-    """The state. `tokens` maps a token to the permissions of its job; `failing` are answers to give in place of any."""
+    """The state. `tokens` maps a token to the permissions of its job; `failing` are answers to give in place of any.
+
+    `before_push` happens, one after the other, between what a push was told of a branch and what it wants to change.
+    """
 
     origin: Path
     url: str = ""
@@ -61,6 +67,7 @@ class Hub:
     subjects: list[str] = field(default_factory=list)
     subject: str = ""
     pushes: list[str] = field(default_factory=list)
+    before_push: list[Callable[[], None]] = field(default_factory=list)
     _count: int = 0
 
     def token(self, name: str, *permissions: str) -> str:
@@ -226,7 +233,7 @@ def _pull(hub: Hub, request: Request, body: Json) -> Response:
 
 def _identity(hub: Hub, request: Request) -> Response:
     """The token says which environment the job runs in, which is all that Snowflake lets decide who logs in."""
-    if request.headers.get("Authorization", "").lower() != "bearer request-token":
+    if request.headers.get("Authorization", "").lower() != f"bearer {REQUEST_TOKEN}":
         return JSONResponse({"message": "Unauthorized"}, 401)
     hub.subjects.append(hub.subject)
     claims = {
@@ -252,6 +259,8 @@ async def _git(hub: Hub, request: Request) -> Response:
     body = await request.body()
     if writes and request.method == "POST":
         hub.pushes.append(token)
+        if hub.before_push:
+            await run_in_threadpool(hub.before_push.pop(0))
     return await run_in_threadpool(_backend, hub, request, body)
 
 

@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,10 @@ from world import EXPERIMENT, RECIPE, ROOT, SUITE
 
 from faults.stack import Stack, stack
 from workflows import hub as hubs
-from workflows.hub import REPOSITORY, Hub, Pull
+from workflows.hub import REPOSITORY, REQUEST_TOKEN, Hub, Pull
 
 STANDINS = Path(__file__).parent / "actions"
-ISSUER = "https://token.actions.githubusercontent.com"
-PLANTED = "planted-7f3a-secret"
-"""A secret of the environments; it must be seen nowhere."""
+_NUMBERS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Rehearsal:
         folder.mkdir(parents=True, exist_ok=True)
         document = {**EXPERIMENT, "title": f"The experiment {name}", **experiment}
         (folder / "experiment.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
-        recipe = {**RECIPE, "train_iters": iterations}
+        recipe = {**RECIPE, "train_iters": iterations, "optimizer": {"learning_rate": iterations / 1e6}}
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
 
     def commit(self, message: str) -> str:
@@ -152,38 +151,43 @@ class Rehearsal:
     def main(self) -> str:
         return self.hub.sha("refs/heads/main")
 
+    def dispatched(self, name: str) -> Ran:
+        """Press the button of a workflow."""
+        return self.act(name, "workflow_dispatch", {"ref": "refs/heads/main"}, self.main, "piste-submit")
+
+    def queued(self, pull: Pull) -> Ran:
+        """Let the checks run that a merge queue asks for."""
+        event = {"merge_group": {"head_ref": "refs/heads/gh-readonly-queue/main/pr-1", "base_sha": self.main}}
+        return self.act("check", "merge_group", event, self.merged_commit(pull), "")
+
     def act(
         self, name: str, event: str, payload: dict[str, Any], commit: str, environment: str, trusted: bool = True
     ) -> Ran:
-        """Run a workflow file of a commit. `trusted` gives it secrets, an identity and a token that may write."""
-        self.count += 1
-        place = self.directory / f"run-{self.count}"
+        """Run a workflow file of a commit. `trusted` gives it secrets, and a token that may what its jobs may.
+
+        act knows no `permissions` and no `environment`: what GitHub would give to a job is given to the workflow.
+        """
+        with _NUMBERS:
+            self.count += 1
+            place = self.directory / f"run-{self.count}"
         place.mkdir()
         home = {"full_name": REPOSITORY, "name": "training", "owner": {"login": "acme"}, "default_branch": "main"}
         (place / "event.json").write_text(json.dumps({**payload, "repository": home}))
         self.hub.subject = f"repo:{REPOSITORY}:environment:{environment}"
         with self._at(commit) as tree:
-            self.git("remote", "set-url", "--push", "origin", str(self.origin), place=tree)
+            jobs = yaml.safe_load((tree / f".github/workflows/{name}.yml").read_text())["jobs"]
+            allowed = _allowed(jobs) if trusted else {"contents:read"}
+            command, environ = self._command(name, event, place, tree, allowed), self._environ(place, allowed)
             started = time.monotonic()
-            command = self._command(name, event, place, tree, trusted)
-            done = subprocess.run(
-                command, env=self._environ(place, trusted), capture_output=True, text=True, check=False
-            )
+            done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
             seconds = time.monotonic() - started
         log = done.stdout + done.stderr
         (place / "log").write_text(log)
-        return _ran(log, seconds)
+        return _ran(log, seconds, jobs)
 
-    def _command(self, name: str, event: str, place: Path, tree: Path, trusted: bool) -> list[str]:
-        workflows = tree / ".github/workflows"
-        command = [
-            str(Path(sys.executable).parent / "act"),
-            event,
-            "-C",
-            str(tree),
-            "-W",
-            str(workflows / f"{name}.yml"),
-        ]
+    def _command(self, name: str, event: str, place: Path, tree: Path, allowed: Collection[str]) -> list[str]:
+        act, workflow = Path(sys.executable).parent / "act", tree / f".github/workflows/{name}.yml"
+        command = [str(act), event, "-C", str(tree), "-W", str(workflow)]
         command += ["-e", str(place / "event.json"), "-P", "ubuntu-latest=-self-hosted", "--no-skip-checkout"]
         command += ["--no-cache-server", "--json", "-a", "ana", "-s", "GITHUB_TOKEN", "--concurrent-jobs", "2"]
         for action in sorted(_actions(tree)):
@@ -191,31 +195,33 @@ class Rehearsal:
         variables = {"PISTE_ENVIRONMENT": self.environment, "SNOWFLAKE_CONNECTIONS": self._connections()}
         for key, value in variables.items():
             command += ["--var", f"{key}={value}"]
-        if trusted:
-            command += ["-s", "PLANTED"]
-        for key, value in self._told(place, trusted).items():
+        if "id-token" in allowed:
+            command += ["--env", "ACTIONS_ID_TOKEN_REQUEST_URL", "--env", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
+        for key, value in self._told(place).items():
             command += ["--env", f"{key}={value}"]
         return command
 
-    def _told(self, place: Path, trusted: bool) -> dict[str, str]:
+    def _told(self, place: Path) -> dict[str, str]:
         """What GitHub sets, pointing to the stand-ins, and what these ask."""
-        identity = {"ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.hub.url}/identity?job=1"} if trusted else {}
         return {
             "GITHUB_REPOSITORY": REPOSITORY,
             "GITHUB_SERVER_URL": self.hub.url,
             "GITHUB_API_URL": self.hub.url,
-            **identity,
+            "PATH": os.pathsep.join((str(STANDINS / "bin"), surroundings()["PATH"])),
             "SNOWFLAKE_WIF_ALLOWED_HOST_SUFFIXES": "127.0.0.1",
             "REHEARSAL_PYTHON": sys.executable,
             "REHEARSAL_PACKAGES": str(Path(yaml.__file__).parents[1]),
             "REHEARSAL_ARTIFACTS": str(place / "artifacts"),
         }
 
-    def _environ(self, place: Path, trusted: bool) -> dict[str, str]:
-        permissions = ("contents", "pull-requests", "issues") if trusted else ("contents:read",)
-        token = self.hub.token(f"run{self.count}{'' if trusted else 'fork'}", *permissions)
-        identity = {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "request-token"} if trusted else {}
-        return {**surroundings(), "HOME": str(place), "GITHUB_TOKEN": token, "PLANTED": PLANTED, **identity}
+    def _environ(self, place: Path, allowed: Collection[str]) -> dict[str, str]:
+        """Of act itself: what must not be seen on a command line."""
+        token = self.hub.token(place.name, *allowed)
+        identity = {
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.hub.url}/identity?job=1",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": REQUEST_TOKEN,
+        }
+        return {**surroundings(), "HOME": str(place), "GITHUB_TOKEN": token, **identity}
 
     def _connections(self) -> str:
         parameters = {key: value for key, value in self.stack.globe.connection.items() if not isinstance(value, dict)}
@@ -233,6 +239,12 @@ def surroundings() -> dict[str, str]:
 _ANA = {"NAME": "ana", "EMAIL": "ana@localhost"}
 
 
+def _allowed(jobs: Mapping[str, Any]) -> set[str]:
+    """What the jobs of a workflow may, together: `contents` to write, `contents:read` to read."""
+    asked = [pair for job in jobs.values() for pair in job.get("permissions", {}).items()]
+    return {scope if level == "write" else f"{scope}:{level}" for scope, level in asked}
+
+
 def _actions(tree: Path) -> set[str]:
     """Every action that the workflows use from elsewhere, `owner/name@sha`."""
     files = [*tree.glob(".github/workflows/*.yml"), *tree.glob(".github/actions/*/action.yml")]
@@ -240,8 +252,9 @@ def _actions(tree: Path) -> set[str]:
     return {found for file in files for found in re.findall(r"uses: ([\w.-]+/[\w./-]+@[0-9a-f]{40})", file.read_text())}
 
 
-def _ran(log: str, seconds: float) -> Ran:
-    jobs: dict[str, str] = {}
+def _ran(log: str, seconds: float, names: Iterable[str]) -> Ran:
+    """act says nothing of a job that it skips."""
+    jobs = dict.fromkeys(names, "skipped")
     text, summary, annotations = [], [], []
     for line in log.splitlines():
         try:
@@ -251,8 +264,8 @@ def _ran(log: str, seconds: float) -> Ran:
             continue
         message = str(said.get("msg", ""))
         text.append(f"[{said.get('jobID', '')}] {message.rstrip()}")
-        if found := re.match(r"Job (succeeded|failed|skipped)", message.strip("🏁 \n")):
-            jobs[said["jobID"]] = {"succeeded": "success", "failed": "failure"}.get(found[1], found[1])
+        if found := re.match(r"Job (succeeded|failed)", message.strip("🏁 \n")):
+            jobs[said["jobID"]] = {"succeeded": "success", "failed": "failure"}[found[1]]
         if said.get("command") == "summary":
             summary.append(str(said.get("content", "")))
         if said.get("command") in ("error", "warning"):

@@ -1,0 +1,104 @@
+"""What each event leads to, and what it must not lead to."""
+
+from __future__ import annotations
+
+from workflows.rehearsal import Rehearsal
+
+
+def test_a_fork_gets_its_plan_without_credentials(repository: Rehearsal) -> None:
+    repository.on_branch("from-a-fork")
+    repository.add("forked", 2001)
+    repository.commit("Add forked")
+    pull = repository.open("Add forked", fork=True)
+    ran = repository.pull_request(pull, "opened")
+    assert ran["plan"].jobs == {"offline": "success", "live": "skipped", "try": "skipped"}
+    assert ran["plan"].summary.startswith("### piste plan: 1 to train")
+    assert "runs in progress can't be seen" in ran["plan"].summary
+    assert "piste:smoke" not in ran["plan"].summary
+    assert ran["check"].well
+    assert repository.hub.said(pull.number) == []
+    label = repository.pull_request(pull, "labeled", "piste:run")["plan"]
+    assert set(label.jobs.values()) == {"skipped"}
+
+
+def test_without_an_account_the_plan_is_in_the_summary(repository: Rehearsal) -> None:
+    repository.on_branch("no-account")
+    repository.add("offline", 2002)
+    repository.push("Add offline")
+    pull = repository.open("Add offline")
+    repository.environment = ""
+    try:
+        ran = repository.pull_request(pull, "opened")["plan"]
+        assert ran.jobs == {"offline": "success", "live": "skipped", "try": "skipped"}
+        assert set(repository.pushed().jobs.values()) == {"skipped"}
+    finally:
+        repository.environment = "dev"
+
+
+def test_a_broken_experiment_is_annotated_where_it_is_broken(repository: Rehearsal) -> None:
+    repository.on_branch("broken")
+    repository.add("broken", 2003, ownr="@ana")
+    repository.push("Add broken")
+    pull = repository.open("Add broken")
+    ran = repository.pull_request(pull, "opened")
+    assert ran["plan"].jobs["live"] == "failure"
+    assert ran["check"].jobs == {"experiments": "failure", "tooling": "skipped", "checked": "failure"}
+    (said,) = repository.hub.said(pull.number)
+    assert "### piste plan: 1 problem to mend first" in said
+    for one in ran.values():
+        assert any("file=experiments/broken/experiment.yaml,line=" in found for found in one.annotations), one.log
+    jobs = len(repository.stack.jobs())
+    repository.merge(pull)  # as somebody may who can bypass the rules
+    pushed = repository.pushed()
+    assert pushed.jobs["submit"] == "failure"
+    assert any("experiments/broken/experiment.yaml" in found for found in pushed.annotations)
+    assert len(repository.stack.jobs()) == jobs
+    repository.on_branch("main")
+    repository.git("rm", "-rq", "experiments/broken")
+    repository.push("Remove it again", "main")
+
+
+def test_a_merge_queue_is_answered(repository: Rehearsal) -> None:
+    repository.on_branch("queued")
+    repository.add("queued", 2004)
+    repository.push("Add queued")
+    ran = repository.queued(repository.open("Add queued"))
+    assert ran.jobs == {"experiments": "success", "tooling": "success", "checked": "success"}
+
+
+def test_the_tests_of_the_tooling_run_where_it_changes(repository: Rehearsal) -> None:
+    repository.on_branch("tooling")
+    (repository.clone / "tooling/piste/cost.py").write_text("raise SystemExit\n")
+    repository.push("Break it")
+    ran = repository.pull_request(repository.open("Break it"), "opened")
+    assert "make test: rehearsed" not in ran["check"].log  # its own light install fails first
+    assert ran["check"].jobs["checked"] == "failure"
+    assert ran["plan"].well  # the plan is the base's
+
+
+def test_report_commits_start_nothing(repository: Rehearsal) -> None:
+    repository.on_branch("main")
+    (repository.clone / "experiments/README.md").write_text("# Experiments\n")
+    repository.push("report: index", "main")
+    assert set(repository.pushed().jobs.values()) == {"skipped"}
+
+
+def test_generated_files_are_refused_from_people(repository: Rehearsal) -> None:
+    repository.on_branch("by-hand")
+    (repository.clone / "experiments/README.md").write_text("# My own index\n")
+    repository.push("Edit the index")
+    ran = repository.pull_request(repository.open("Edit the index"), "opened")["check"]
+    assert ran.jobs == {"experiments": "failure", "tooling": "skipped", "checked": "failure"}
+    (said,) = [found for found in ran.annotations if "experiments/README.md" in found]
+    assert "git checkout origin/main -- experiments/README.md" in said
+
+
+def test_the_buttons_and_the_schedule_do_the_same(repository: Rehearsal) -> None:
+    repository.on_branch("main")
+    repository.add("pressed", 2005)
+    repository.push("Add pressed", "main")
+    assert "pressed: submitted RUN_" in repository.dispatched("submit").log
+    repository.stack.until_jobs_ended()
+    assert "report: pressed valid JSON 1.00" in repository.dispatched("report").summary
+    reports = [one for one in repository.hub.pulls.values() if one.branch == "piste/reports" and one.state == "open"]
+    assert [one.title for one in reports] == ["report: pressed valid JSON 1.00"]
