@@ -64,8 +64,8 @@ class Hub:
     tokens: dict[str, set[str]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     failing: list[int] = field(default_factory=list)
-    subjects: list[str] = field(default_factory=list)
     subject: str = ""
+    identities: list[str] = field(default_factory=list)
     pushes: list[str] = field(default_factory=list)
     before_push: list[Callable[[], None]] = field(default_factory=list)
     _count: int = 0
@@ -235,7 +235,6 @@ def _identity(hub: Hub, request: Request) -> Response:
     """The token says which environment the job runs in, which is all that Snowflake lets decide who logs in."""
     if request.headers.get("Authorization", "").lower() != f"bearer {REQUEST_TOKEN}":
         return JSONResponse({"message": "Unauthorized"}, 401)
-    hub.subjects.append(hub.subject)
     claims = {
         "iss": "https://token.actions.githubusercontent.com",
         "aud": request.query_params.get("audience"),
@@ -244,7 +243,8 @@ def _identity(hub: Hub, request: Request) -> Response:
     }
     parts = ({"alg": "RS256", "typ": "JWT"}, claims)
     encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
-    return JSONResponse({"value": ".".join([*encoded, "c2lnbmF0dXJl"])})
+    hub.identities.append(".".join([*encoded, "c2lnbmF0dXJl"]))
+    return JSONResponse({"value": hub.identities[-1]})
 
 
 async def _git(hub: Hub, request: Request) -> Response:

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Rehearsal:
     stack: Stack
     clone: Path
     environment: str = "dev"
-    transcript: list[str] = field(default_factory=list)
+    connection: str = "globe"
     count: int = 0
 
     @property
@@ -177,7 +177,8 @@ class Rehearsal:
         with self._at(commit) as tree:
             jobs = yaml.safe_load((tree / f".github/workflows/{name}.yml").read_text())["jobs"]
             allowed = _allowed(jobs) if trusted else {"contents:read"}
-            command, environ = self._command(name, event, place, tree, allowed), self._environ(place, allowed)
+            self._write_hidden(place, allowed)
+            command, environ = self._command(name, event, place, tree), {**surroundings(), "HOME": str(place)}
             started = time.monotonic()
             done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
             seconds = time.monotonic() - started
@@ -185,18 +186,17 @@ class Rehearsal:
         (place / "log").write_text(log)
         return _ran(log, seconds, jobs)
 
-    def _command(self, name: str, event: str, place: Path, tree: Path, allowed: Collection[str]) -> list[str]:
+    def _command(self, name: str, event: str, place: Path, tree: Path) -> list[str]:
         act, workflow = Path(sys.executable).parent / "act", tree / f".github/workflows/{name}.yml"
         command = [str(act), event, "-C", str(tree), "-W", str(workflow)]
         command += ["-e", str(place / "event.json"), "-P", "ubuntu-latest=-self-hosted", "--no-skip-checkout"]
-        command += ["--no-cache-server", "--json", "-a", "ana", "-s", "GITHUB_TOKEN", "--concurrent-jobs", "2"]
+        command += ["--no-cache-server", "--json", "-a", "ana", "--concurrent-jobs", "2"]
+        command += ["--secret-file", str(place / "secrets"), "--env-file", str(place / "identity")]
         for action in sorted(_actions(tree)):
             command += ["--local-repository", f"{action}={STANDINS / action.partition('@')[0].partition('/')[2]}"]
         variables = {"PISTE_ENVIRONMENT": self.environment, "SNOWFLAKE_CONNECTIONS": self._connections()}
         for key, value in variables.items():
             command += ["--var", f"{key}={value}"]
-        if "id-token" in allowed:
-            command += ["--env", "ACTIONS_ID_TOKEN_REQUEST_URL", "--env", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
         for key, value in self._told(place).items():
             command += ["--env", f"{key}={value}"]
         return command
@@ -214,17 +214,15 @@ class Rehearsal:
             "REHEARSAL_ARTIFACTS": str(place / "artifacts"),
         }
 
-    def _environ(self, place: Path, allowed: Collection[str]) -> dict[str, str]:
-        """Of act itself: what must not be seen on a command line."""
-        token = self.hub.token(place.name, *allowed)
-        identity = {
-            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.hub.url}/identity?job=1",
-            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": REQUEST_TOKEN,
-        }
-        return {**surroundings(), "HOME": str(place), "GITHUB_TOKEN": token, **identity}
+    def _write_hidden(self, place: Path, allowed: Collection[str]) -> None:
+        """What no command line may show, nor any step see that is not told: act's steps inherit its environment."""
+        told = {"URL": f"{self.hub.url}/identity?job=1", "TOKEN": REQUEST_TOKEN} if "id-token" in allowed else {}
+        (place / "secrets").write_text(f"GITHUB_TOKEN={self.hub.token(place.name, *allowed)}\n")
+        (place / "identity").write_text("".join(f"ACTIONS_ID_TOKEN_REQUEST_{key}={told[key]}\n" for key in told))
 
     def _connections(self) -> str:
-        parameters = {key: value for key, value in self.stack.globe.connection.items() if not isinstance(value, dict)}
+        known = {"globe": self.stack.globe.connection, "proxied": self.stack.proxy.connection}
+        parameters = {key: value for key, value in known[self.connection].items() if not isinstance(value, dict)}
         return "[default]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in parameters.items())
 
 
