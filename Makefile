@@ -7,7 +7,7 @@ RUNTIME := arctic-training torch snowflake-ml-python rouge-score
 LIGHT := .venv/.light-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 
 .DEFAULT_GOAL := help
-.PHONY: help install light demo test soak check workflows lock clean
+.PHONY: help install light demo test soak rehearsal check workflows lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -37,6 +37,9 @@ test: $(INSTALLED)  ## lint, types and all tests
 	@$(MAKE) --no-print-directory check
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/warm.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+rehearsal: $(INSTALLED)  ## the workflows from a branch to the report on main, by act: writes docs/rehearsal.md
+	@PYTHONPATH=tests:tests/journeys $(BIN)/python -m workflows.transcript docs/rehearsal.md
 
 soak: $(INSTALLED)  ## every boundary and many rounds, through the whole stack: about an hour
 	PISTE_SOAK=1 $(BIN)/python -m pytest tests/faults --soak -s

@@ -7,6 +7,7 @@ import pytest
 
 from builders import experiment, run, variant
 from piste import review
+from piste.changes import Change
 from piste.data_access import Access
 from piste.errors import Problem
 from piste.experiment import Variant
@@ -58,11 +59,11 @@ def test_it_fits_into_a_comment_whatever_it_says(count: int, kept: bool) -> None
     found = reviewed(many(count), mine=0 if kept else count, kept=count if kept else 0)
     said = comment(found)
     assert len(said) <= review.LIMIT < GITHUBS_LIMIT
-    assert f"{count:,} kept" in said if kept else f"{count} to train" in headline(found)
+    assert f"{count:,} kept" in said if kept else f"{count:,} to train" in headline(found)
     shown = sum(line.startswith(("| **train**", "| notes-")) for line in said.splitlines())
     rest = count - shown
     assert (f"and {rest:,} more; the artifact `piste-plan`" in said) == bool(rest)
-    assert shown == count if count < 100 else 200 < shown < count
+    assert shown == min(count, review.ROWS)
     assert said.count("<details>") == said.count("</details>")
 
 
@@ -145,3 +146,12 @@ def test_a_plan_that_stands_for_itself_has_everything() -> None:
     assert said.startswith("### piste plan: 2 to train\n")
     assert "Next." not in said
     assert review.TRIED not in said
+
+
+def test_it_fits_however_long_its_rows_are() -> None:
+    found = reviewed(many(300), mine=300)
+    long = tuple(Change(f"recipe.{'x' * 80}{number}", "a" * 300, "b" * 300, "train") for number in range(9))
+    actions = tuple(replace(action, changes=long) for action in found.plan.actions)
+    said = comment(replace(found, plan=replace(found.plan, actions=actions)))
+    assert review.LIMIT * 0.9 < len(said) <= review.LIMIT
+    assert "and 3 more |" in said

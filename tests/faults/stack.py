@@ -198,14 +198,15 @@ def _created(job: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def stack(directory: Path, nodes: int = 3, **options: Any) -> Iterator[Stack]:
-    """`options` go to `snowglobe.serve`."""
+def stack(directory: Path, nodes: int = 3, quick: bool = True, **options: Any) -> Iterator[Stack]:
+    """`options` go to `snowglobe.serve`. Jobs that are not `quick` really train and generate."""
     pools = {"PISTE_CPU": (nodes, "CPU_X64_S")}
     with (
         snowglobe.serve(directory / "globe", pools=pools, schemas=["PISTE.DEV"], **options) as globe,
         Proxy(globe.connection) as proxy,
     ):
-        _exchange(directory)
+        if quick:
+            _exchange(directory)
         home = directory / "home"
         home.mkdir()
         _connections(home, {"globe": globe.connection, "proxied": proxy.connection})

@@ -272,15 +272,15 @@ def _ran(log: str, seconds: float, names: Iterable[str]) -> Ran:
 
 
 @contextlib.contextmanager
-def rehearsal(directory: Path) -> Iterator[Rehearsal]:
-    """A repository on GitHub with the tooling of this checkout, beside an account with quick jobs."""
+def rehearsal(directory: Path, quick: bool = True) -> Iterator[Rehearsal]:
+    """A repository on GitHub with the tooling of this checkout, beside an account whose jobs are quick, or real."""
     origin = directory / "training.git"
     clone = directory / "clone"
     _found(clone)
     subprocess.run(["git", "clone", "-q", "--bare", str(clone), str(origin)], check=True)
     for key, value in {"http.receivepack": "true", "uploadpack.allowAnySHA1InWant": "true"}.items():
         subprocess.run(["git", "-C", str(origin), "config", key, value], check=True)
-    with hubs.serve(origin) as hub, stack(directory / "account", nodes=3) as account:
+    with hubs.serve(origin) as hub, stack(directory / "account", nodes=3, quick=quick) as account:
         made = Rehearsal(directory, hub, account, clone)
         made.git("remote", "add", "origin", "https://github.com/acme/training.git")
         made.git("remote", "set-url", "--push", "origin", str(origin))

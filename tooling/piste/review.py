@@ -25,6 +25,9 @@ LIMIT = 60_000
 CHANGES = 6
 """So many changed keys of an action are shown; the plan in the artifact has all of them."""
 
+ROWS = 200
+"""So many of a table are more than enough to read."""
+
 ASKED_FIRST = {Verb.TRAIN: 0, Verb.EVALUATE: 1, Verb.BLOCKED: 2, Verb.WAIT: 3, Verb.KEEP: 4}
 
 
@@ -96,7 +99,7 @@ def headline(review: Review) -> str:
     for verb, words in HEADLINE.items():
         of = review.plan.actions if verb is Verb.KEEP else review.changed
         if number := sum(action.verb is verb for action in of):
-            counted.append(f"{number} {words}")
+            counted.append(f"{number:,} {words}")
     if review.removed:
         counted.append(f"{len(review.removed)} removed")
     if not any(action.submits for action in review.changed):
@@ -124,7 +127,7 @@ def _price(review: Review) -> str:
 
 
 def _credits(amount: float) -> str:
-    return f"{amount:.0f} credits" if amount >= 100 else f"{amount:.2f} credits"
+    return f"{amount:,.0f} credits" if amount >= 100 else f"{amount:.2f} credits"
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class _Table:
         around = ["<details>", f"<summary>{self.summary}</summary>", "", *self._header(), "", "</details>", ""]
         room -= _size(around) + 80
         fitting: list[str] = []
-        for row in self.rows:
+        for row in self.rows[:ROWS]:
             line = f"| {' | '.join(row)} |"
             room -= len(line) + 1
             if room < 0:
@@ -180,7 +183,8 @@ def _row(review: Review, action: Action) -> tuple[str, str]:
 def _why(action: Action) -> str:
     causes = [change for change in action.changes if change.rule in ("train", "generate", "score")]
     if not action.submits or not causes:
-        return cell(action.reason)
+        asked = action.variant.spec["experiment"].get("question", "") if action.submits else ""
+        return cell(f"{action.reason}: {shown(asked, 120)}" if asked else action.reason)
     more = [f"and {len(causes) - CHANGES} more"] if len(causes) > CHANGES else []
     return "<br>".join([*(_change(change) for change in causes[:CHANGES]), *more])
 
