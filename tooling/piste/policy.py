@@ -1,10 +1,12 @@
-"""What an apply does only when it is told to: submit very much, or go on after much has gone from git."""
+"""What an apply does only when it is told to: submit very much or dearly, or go on after much has gone from git."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+from piste import cost, durations
+from piste.change_rules import compute
 from piste.environment import FILE, Policy
 from piste.errors import PolicyRefused
 from piste.experiment import Variant
@@ -34,6 +36,21 @@ def refusals(
         settings = " and ".join(f"max_{'submissions' if name == 'many' else name}" for name, _ in found)
         hint = f"If that is meant: {allowing}, or raise {settings} in [tool.piste.policy] of {FILE}."
         raise PolicyRefused("\n".join(said for _, said in found), f"{hint} Nothing was submitted.")
+
+
+def at_most(variant: Variant, rate: float | None) -> float | None:
+    """Credits of a run that takes its timeout; None where the rate of its pool's family is not known."""
+    experiment = variant.spec["experiment"]
+    nodes = experiment["train"].get("nodes", 1)
+    return None if rate is None else cost.credits(durations.seconds(compute(experiment, "timeout")), nodes, rate)
+
+
+def too_dear(variant: Variant, credits: float | None) -> str:
+    """What to say of a run that may cost more than its compute.max_credits; "" if it may not."""
+    most = variant.spec["experiment"].get("compute", {}).get("max_credits")
+    if credits is None or most is None or credits <= most:
+        return ""
+    return f"{variant.title} may cost {credits:.2f} credits; compute.max_credits is {most}."
 
 
 def _many(due: Plan, policy: Policy) -> str:

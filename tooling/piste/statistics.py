@@ -1,71 +1,326 @@
-"""How two evaluations of the same samples differ, and how sure that is."""
+"""What evaluations tell, and how surely: means with intervals, paired comparisons, seeds, and a verdict.
+
+Values are keyed by sample; `groups` names the group of a sample where several belong together (visits of one patient),
+which are then resampled, flipped and counted as one. Everything is deterministic: random numbers have a fixed seed.
+Coverage, error rates and power are simulated by `tests/bench/calibration.py`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
-RESAMPLES = 10_000
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    Array = NDArray[numpy.float64]
+
+Values = Mapping[str, float]
+Groups = Mapping[str, str]
+
+RESAMPLES = 9_999
+CONFIDENCE = 0.95
+POWER = 0.8
 EQUAL = 1e-12
-"""Differences closer than this differ by rounding alone; scores are of the order of 1."""
+"""Values closer than this differ by rounding alone; scores are of the order of 1."""
+SMALL = 30
+"""With fewer independent samples intervals of skewed scores cover less than they say."""
 MOST_VALUES_AT_ONCE = 2_000_000
 """Resampled values held in memory together: 16 MB."""
 
 
-def compare(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, Any]:
-    """Means of `a` and `b` over the samples both have, their difference a - b, and its 95% interval.
+class Verdict(StrEnum):
+    IMPROVED = "improved"
+    EQUIVALENT = "equivalent"
+    REGRESSED = "regressed"
+    INCONCLUSIVE = "inconclusive"
 
-    `low` and `high` are None where the data can't give an interval; `method` then says why.
+
+@dataclass(frozen=True)
+class Interval:
+    """None where the data can't give one; `method` then says why."""
+
+    low: float | None
+    high: float | None
+    method: str
+
+    @property
+    def known(self) -> bool:
+        return self.low is not None and self.high is not None
+
+
+def mean(values: Values, groups: Groups | None = None) -> dict[str, Any]:
+    """The mean over samples with its 95% interval: `{"mean", "low", "high", "n", "groups", "method"}`.
+
+    `groups` is None where every sample stands for itself.
+    """
+    keys = sorted(values)
+    numbers = [float(values[key]) for key in keys]
+    if not numbers:
+        return {"mean": None, "low": None, "high": None, "n": 0, "groups": None, "method": "no sample"}
+    clusters = _clusters(keys, groups)
+    found = mean_interval(numbers, clusters)
+    count = len(set(clusters)) if clusters else None
+    ends = {"low": found.low, "high": found.high}
+    return {"mean": math.fsum(numbers) / len(numbers), **ends, "n": len(keys), "groups": count, "method": found.method}
+
+
+def mean_interval(numbers: Sequence[float], clusters: Sequence[str] | None, level: float = CONFIDENCE) -> Interval:
+    if clusters is None and _passes(numbers):
+        from scipy import stats
+
+        found = stats.binomtest(round(sum(numbers)), len(numbers)).proportion_ci(level, "wilson")
+        return Interval(float(found.low), float(found.high), "Wilson")
+    return _bootstrap(numbers, clusters, level)
+
+
+def compare(a: Values, b: Values, minimum: float = 0.0, groups: Groups | None = None) -> dict[str, Any]:
+    """`a` against `b`, paired by sample, over the samples that both have.
+
+    Their means, the difference a - b with its 95% interval, a test, and a verdict. A difference within `minimum` is of
+    no interest: two that surely differ by less are equivalent. `samples_needed` is how many samples would settle an
+    inconclusive comparison four times out of five, if the difference is what it seems.
     """
     keys = sorted(a.keys() & b.keys())
-    n = len(keys)
-    if n == 0:
-        nothing = dict.fromkeys(("mean_a", "mean_b", "difference", "low", "high"))
-        return {"n": 0, **nothing, "method": "no interval: no sample is in both"}
-    low, high, method = interval([float(a[key]) - float(b[key]) for key in keys])
-    mean_a, mean_b = (sum(float(side[key]) for key in keys) / n for side in (a, b))
+    if not keys:
+        nothing = dict.fromkeys(("mean_a", "mean_b", "difference", "low", "high", "p_value", "samples_needed"))
+        said = {"method": "no interval: no sample is in both", "test": "none", "verdict": Verdict.INCONCLUSIVE}
+        return {"n": 0, **nothing, **said}
+    pairs = [(float(a[key]), float(b[key])) for key in keys]
+    differences, clusters = [one - other for one, other in pairs], _clusters(keys, groups)
+    binary = clusters is None and _passes([value for pair in pairs for value in pair])
+    found, narrower = (_difference_interval(differences, clusters, binary, level) for level in (CONFIDENCE, 0.9))
+    p_value, test = _test(differences, clusters, binary)
+    difference = math.fsum(differences) / len(differences)
+    verdict = judge(difference, found, narrower, p_value, minimum)
+    needed = samples_needed(differences, difference, minimum) if verdict is Verdict.INCONCLUSIVE else None
+    mean_a, mean_b = (math.fsum(pair[side] for pair in pairs) / len(pairs) for side in (0, 1))
     return {
-        "n": n,
+        "n": len(keys),
         "mean_a": mean_a,
         "mean_b": mean_b,
-        "difference": mean_a - mean_b,
-        "low": low,
-        "high": high,
-        "method": method,
+        "difference": difference,
+        "low": found.low,
+        "high": found.high,
+        "method": found.method,
+        "p_value": p_value,
+        "test": test,
+        "verdict": verdict,
+        "samples_needed": needed,
     }
 
 
-def interval(differences: Sequence[float]) -> tuple[float | None, float | None, str]:
-    """A 95% interval of the mean of paired differences, and how it was found.
+def judge(difference: float, found: Interval, narrower: Interval, p_value: float | None, minimum: float) -> Verdict:
+    """Equivalent by two one-sided tests (the 90% interval within the minimum); else a direction that the 95% interval
+    and the test agree on; else nothing is known."""
+    if narrower.low is not None and narrower.high is not None and -minimum < narrower.low and narrower.high < minimum:
+        return Verdict.EQUIVALENT
+    surely = found.low is None or found.high is None or found.low > 0 or found.high < 0
+    if p_value is None or p_value > 1 - CONFIDENCE or not surely or abs(difference) <= EQUAL:
+        return Verdict.INCONCLUSIVE
+    return Verdict.IMPROVED if difference > 0 else Verdict.REGRESSED
 
-    Resampling equal values would give an interval of width zero, which claims a certainty that isn't there.
+
+def samples_needed(differences: Sequence[float], difference: float, minimum: float) -> int | None:
+    """For a paired test at 5% with a power of 80%; None where the samples say nothing of it."""
+    effect, n = max(abs(difference), minimum), len(differences)
+    variance = math.fsum((one - difference) ** 2 for one in differences) / max(1, n - 1)
+    if effect <= EQUAL or variance <= EQUAL:
+        return None
+    return max(n + 1, math.ceil(_factor() ** 2 * variance / effect**2))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjusted so that of all together at most 5% would be found by chance (Holm, 1979)."""
+    order = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, place) in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p))
+        adjusted[place] = highest
+    return adjusted
+
+
+def over_seeds(
+    a: Sequence[Values], b: Sequence[Values], minimum: float = 0.0, groups: Groups | None = None
+) -> dict[str, Any]:
+    """Several runs of one recipe against several of another, as `compare`: what tells about recipes, not checkpoints.
+
+    Seeds and samples both vary: the variance of the difference is that over samples of the seeds' average, and that
+    over seeds, with Satterthwaite's degrees of freedom. Needs two runs at least on one side.
     """
-    if len(differences) < 2:
-        return None, None, "no interval: one sample"
-    if max(differences) - min(differences) <= EQUAL:
-        return None, None, f"no interval: all {len(differences)} differences are equal"
-    for kind in ("BCa", "percentile"):
-        low, high = _bootstrap(differences, kind)
-        if low == low and high == high:  # not NaN: BCa is undefined for a few very lopsided samples
-            return low, high, f"paired bootstrap ({kind}, {RESAMPLES:,} resamples)"
-    return None, None, "no interval: the bootstrap found none"
-
-
-def _bootstrap(differences: Sequence[float], kind: str) -> tuple[float, float]:
-    import warnings
-
     import numpy
-    from scipy import stats  # type: ignore[import-untyped, unused-ignore]
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = stats.bootstrap(
-            (numpy.asarray(differences, dtype=float),),
-            numpy.mean,
-            n_resamples=RESAMPLES,
-            batch=max(1, MOST_VALUES_AT_ONCE // len(differences)),
-            confidence_level=0.95,
-            method=kind,
-            rng=numpy.random.default_rng(0),
-        )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    keys = sorted(set.intersection(*(set(run) for run in (*a, *b))))
+    ours, theirs = (numpy.array([[float(run[key]) for key in keys] for run in side]) for side in (a, b))
+    means = {"mean_a": float(ours.mean()), "mean_b": float(theirs.mean())}
+    differences = (ours.mean(axis=0) - theirs.mean(axis=0)).tolist()
+    difference = means["mean_a"] - means["mean_b"]
+    variance, freedom = _variance(differences, _clusters(keys, groups), ours, theirs)
+    found, narrower = (_t_interval(difference, variance, freedom, level) for level in (CONFIDENCE, 0.9))
+    p_value = _t_test(difference, variance, freedom)
+    verdict = judge(difference, found, narrower, p_value, minimum)
+    needed = _seeds_needed(difference, variance, minimum, len(a)) if verdict is Verdict.INCONCLUSIVE else None
+    told = {"difference": difference, "low": found.low, "high": found.high, "method": found.method}
+    tested = {"p_value": p_value, "test": "t over seeds and samples", "verdict": verdict, "seeds_needed": needed}
+    return {"n": len(keys), "seeds": [len(a), len(b)], **means, **told, **tested}
+
+
+def _variance(
+    differences: Sequence[float], clusters: Sequence[str] | None, ours: Array, theirs: Array
+) -> tuple[float, float]:
+    sums, counts = _totals(differences, clusters)
+    residuals = sums - sums.sum() / counts.sum() * counts
+    of_samples = float((residuals**2).sum() / counts.sum() ** 2) * len(sums) / max(1, len(sums) - 1)
+    parts = [(of_samples, len(sums) - 1)]
+    for side in (ours, theirs):
+        if len(side) > 1:
+            parts.append((float(side.mean(axis=1).var(ddof=1)) / len(side), len(side) - 1))
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / max(1, df) for part, df in parts) if variance > EQUAL**2 else 1.0
+    return variance, freedom
+
+
+def _t_interval(difference: float, variance: float, freedom: float, level: float) -> Interval:
+    from scipy import stats
+
+    if variance <= EQUAL**2:
+        return Interval(None, None, "no interval: nothing varies")
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
+    return Interval(difference - half, difference + half, "t over seeds and samples (Satterthwaite)")
+
+
+def _t_test(difference: float, variance: float, freedom: float) -> float | None:
+    from scipy import stats
+
+    if variance <= EQUAL**2:
+        return None
+    return float(2 * stats.t.sf(abs(difference) / math.sqrt(variance), freedom))
+
+
+def _seeds_needed(difference: float, variance: float, minimum: float, seeds: int) -> int | None:
+    effect = max(abs(difference), minimum)
+    if effect <= EQUAL:
+        return None
+    return max(seeds + 1, math.ceil(seeds * _factor() ** 2 * variance / effect**2))
+
+
+def _passes(numbers: Sequence[float]) -> bool:
+    return all(number in (0.0, 1.0) for number in numbers)
+
+
+def _clusters(keys: Sequence[str], groups: Groups | None) -> list[str] | None:
+    """The group of each sample; None where no two samples share one."""
+    if not groups:
+        return None
+    found = [groups.get(key, key) for key in keys]
+    return found if len(set(found)) < len(found) else None
+
+
+def _difference_interval(
+    differences: Sequence[float], clusters: Sequence[str] | None, binary: bool, level: float
+) -> Interval:
+    if binary:
+        return _paired_proportions(differences, level)
+    return _bootstrap(differences, clusters, level)
+
+
+def _paired_proportions(differences: Sequence[float], level: float) -> Interval:
+    """Wald's interval with half a pair added to each of the four cells: Agresti and Min (2005), Statistics in Medicine
+    24:729. Where all pairs agree, or all disagree alike, it still has a width."""
+    from scipy import stats
+
+    n = len(differences) + 2
+    won, lost = (sum(one * sign > 0 for one in differences) + 0.5 for sign in (1, -1))
+    centre = (won - lost) / n
+    error = math.sqrt((won + lost) - (won - lost) ** 2 / n) / n
+    half = float(stats.norm.ppf((1 + level) / 2)) * error
+    return Interval(max(-1.0, centre - half), min(1.0, centre + half), "Agresti-Min for paired proportions")
+
+
+def _bootstrap(numbers: Sequence[float], clusters: Sequence[str] | None, level: float) -> Interval:
+    """Percentiles of resampled means, taken a little wider so that small samples cover what they say.
+
+    Hesterberg (2015), The American Statistician 69:371, section 5.4. Equal values would give an interval of width zero,
+    which claims a certainty that isn't there.
+    """
+    sums, counts = _totals(numbers, clusters)
+    n = len(sums)
+    what = "sample" if clusters is None else "group"
+    if n < 2:
+        return Interval(None, None, f"no interval: one {what}")
+    if max(numbers) - min(numbers) <= EQUAL:
+        return Interval(None, None, f"no interval: all {len(numbers)} values are equal")
+    import numpy
+    from scipy import stats
+
+    wider = float(stats.norm.cdf(math.sqrt(n / (n - 1)) * stats.t.ppf((1 - level) / 2, n - 1)))
+    low, high = numpy.quantile(_resampled(sums, counts), [wider, 1 - wider])
+    clustered = "" if clusters is None else f" over {n} groups"
+    return Interval(float(low), float(high), f"bootstrap{clustered} (expanded percentile, {RESAMPLES:,} resamples)")
+
+
+def _totals(numbers: Sequence[float], clusters: Sequence[str] | None) -> tuple[Array, Array]:
+    """The sum and the number of values of each group."""
+    import numpy
+
+    values = numpy.asarray(numbers, dtype=float)
+    if clusters is None:
+        return values, numpy.ones(len(values))
+    _, places = numpy.unique(numpy.asarray(clusters), return_inverse=True)
+    return numpy.bincount(places, weights=values).astype(float), numpy.bincount(places).astype(float)
+
+
+def _resampled(sums: Array, counts: Array) -> Array:
+    """Means of groups drawn with replacement."""
+    import numpy
+
+    random, n, found = numpy.random.default_rng(0), len(sums), []
+    step = max(1, MOST_VALUES_AT_ONCE // n)
+    for start in range(0, RESAMPLES, step):
+        drawn = random.integers(0, n, (min(step, RESAMPLES - start), n))
+        found.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
+    return numpy.concatenate(found)
+
+
+def _test(differences: Sequence[float], clusters: Sequence[str] | None, binary: bool) -> tuple[float | None, str]:
+    """Two-sided: were the signs of the differences chance?"""
+    from scipy import stats
+
+    if max(abs(one) for one in differences) <= EQUAL:
+        return 1.0, "no difference in any sample"
+    if binary:
+        won, lost = (sum(one * sign > 0 for one in differences) for sign in (1, -1))
+        return float(stats.binomtest(won, won + lost).pvalue), "McNemar, exact"
+    sums, _ = _totals(differences, clusters)
+    if len(sums) < 2:
+        return None, "none: one sample" if clusters is None else "none: one group"
+    return _flipped(sums), "paired permutation" if clusters is None else "permutation of groups"
+
+
+def _flipped(sums: Array) -> float:
+    """How often the sum is as large as this when signs are flipped at random; all 2^n flips where they are few."""
+    import numpy
+    from scipy import stats
+
+    found = stats.permutation_test(
+        (sums,),
+        numpy.sum,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=max(1, MOST_VALUES_AT_ONCE // len(sums)),
+        rng=numpy.random.default_rng(0),
+    )
+    return float(found.pvalue)
+
+
+def _factor() -> float:
+    """Standard errors that an effect has to measure: for 5% at one end, and POWER at the other."""
+    from scipy import stats
+
+    return float(stats.norm.ppf((1 + CONFIDENCE) / 2) + stats.norm.ppf(POWER))

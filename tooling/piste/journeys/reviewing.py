@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from piste import cost, data_access, observed
+from piste import data_access, observed
 from piste.environment import Environment
 from piste.errors import PolicyRefused
 from piste.experiment import Variant
@@ -15,7 +15,7 @@ from piste.journeys.planning import plan_offline, planned, pool_name
 from piste.journeys.reading import Desired
 from piste.journeys.submitting import Submission, apply
 from piste.plan import Plan
-from piste.policy import refusals
+from piste.policy import at_most, refusals, too_dear
 from piste.review import Review
 from piste.run import Run
 from piste.smoke import smoke
@@ -32,14 +32,14 @@ def review(desired: Desired, base: Desired, pull_request: PullRequest, account: 
     """
     environment = account.environment if account else _environment(desired)
     due, tried = _live(desired, account, pull_request) if account else (plan_offline(desired)[0], ())
-    mine = changed(desired, base)
+    mine, credits = changed(desired, base), prices(desired, environment, due)
     return Review(
         plan=due,
         mine={variant.title for variant in mine},
         offline=account is None,
         removed=removed(desired, base),
-        credits=prices(desired, environment, due),
-        refused=_refused(desired, due, mine) if account else (),
+        credits=credits,
+        refused=_refused(desired, due, mine, credits) if account else (),
         access=data_access.access(mine, environment.database, environment.schema),
         tried=tried,
         head=pull_request.head,
@@ -74,7 +74,7 @@ def removed(desired: Desired, base: Desired) -> tuple[str, ...]:
 def prices(desired: Desired, environment: Environment, due: Plan) -> dict[str, float | None]:
     """By title, the credits of what would be submitted if it takes its timeout; None where the rate is not known."""
     return {
-        action.variant.title: cost.at_most(action.variant, _rate(desired, environment, due, action.variant))
+        action.variant.title: at_most(action.variant, _rate(desired, environment, due, action.variant))
         for action in due.submissions
     }
 
@@ -85,13 +85,16 @@ def _rate(desired: Desired, environment: Environment, due: Plan, variant: Varian
     return desired.settings.credits.get(pool.family) if pool else None
 
 
-def _refused(desired: Desired, due: Plan, mine: Sequence[Variant]) -> tuple[str, ...]:
+def _refused(
+    desired: Desired, due: Plan, mine: Sequence[Variant], credits: Mapping[str, float | None]
+) -> tuple[str, ...]:
     """By the policy of the branch that the pull request is for: the settings are from there."""
+    dear = tuple(filter(None, (too_dear(variant, credits.get(variant.title)) for variant in mine)))
     try:
         refusals(_of(due, mine), due.runs, desired.variants, desired.settings.policy, ())
     except PolicyRefused as refused:
-        return tuple(refused.message.splitlines())
-    return ()
+        return (*refused.message.splitlines(), *dear)
+    return dear
 
 
 def _of(due: Plan, mine: Sequence[Variant]) -> Plan:

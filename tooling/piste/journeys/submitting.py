@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from piste import cost, ending, git, repository, resources
+from piste import ending, git, repository, resources
 from piste.environment import Environment, Pool, Runtime, Settings
 from piste.errors import PisteError, PolicyRefused, SnowflakeRefused, SnowflakeUnreachable
 from piste.journeys.ledger import claim_row, prepare
@@ -17,7 +17,7 @@ from piste.journeys.reading import Desired
 from piste.observed import is_closed
 from piste.payload import Payload, payload
 from piste.plan import Action, Plan
-from piste.policy import refusals
+from piste.policy import at_most, refusals, too_dear
 from piste.run import Run
 
 if TYPE_CHECKING:
@@ -94,12 +94,13 @@ def _jobs(desired: Desired, account: Account, due: Plan) -> list[_Job]:
 
 def _job(desired: Desired, pool: Pool, code: Mapping[str, bytes], action: Action) -> _Job:
     train = action.variant.spec["experiment"]["train"]
-    at_most = cost.at_most(action.variant, desired.settings.credits.get(pool.family))
-    _refuse_if_too_dear(action, at_most)
+    credits = at_most(action.variant, desired.settings.credits.get(pool.family))
+    if refused := too_dear(action.variant, credits):
+        raise PolicyRefused(refused, "Lower compute.timeout, or raise compute.max_credits. Nothing was submitted.")
     runtime = _runtime(desired.settings, train.get("runtime", ""))
     files = repository.declared_files(desired.root, desired.experiment(action.variant.experiment))
     made = payload(action, code, files, (desired.settings_root / runtime.lock).read_bytes())
-    return _Job(action, made, pool, runtime, train.get("nodes", 1), at_most)
+    return _Job(action, made, pool, runtime, train.get("nodes", 1), credits)
 
 
 def _pool(environment: Environment, pools: Mapping[str, Pool], action: Action) -> Pool:
@@ -114,15 +115,6 @@ def _pool(environment: Environment, pools: Mapping[str, Pool], action: Action) -
         message = f"{action.variant.title}: there is no compute pool {name} (or this role may not see it)."
         raise PisteError(message, "Run `piste doctor` for the SQL that makes it.")
     return pools[name.upper()]
-
-
-def _refuse_if_too_dear(action: Action, at_most: float | None) -> None:
-    most = action.variant.spec["experiment"].get("compute", {}).get("max_credits")
-    if at_most is not None and most is not None and at_most > most:
-        raise PolicyRefused(
-            f"{action.variant.title} may cost {at_most:.2f} credits; compute.max_credits is {most}.",
-            "Lower compute.timeout, or raise compute.max_credits. Nothing was submitted.",
-        )
 
 
 def _runtime(settings: Settings, name: str) -> Runtime:
