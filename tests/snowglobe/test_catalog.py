@@ -119,3 +119,72 @@ def test_pools_are_made_and_changed(query: Query) -> None:
     query("DROP COMPUTE POOL GROWING")
     with pytest.raises(SnowparkSQLException, match="does not exist"):
         query("DESCRIBE COMPUTE POOL GROWING")
+
+
+def test_future_grants_are_apart(query: Query) -> None:
+    query("CREATE ROLE IF NOT EXISTS WATCHER")
+    query("GRANT MONITOR ON FUTURE SERVICES IN SCHEMA DB.S TO ROLE WATCHER")
+    query("GRANT USAGE ON SCHEMA S TO ROLE WATCHER")
+    assert [row["name"] for row in query("SHOW GRANTS TO ROLE WATCHER")] == ["DB.S"]
+    for statement in ("SHOW FUTURE GRANTS TO ROLE WATCHER", "SHOW FUTURE GRANTS IN SCHEMA DB.S"):
+        (row,) = query(statement)
+        assert tuple(row)[1:6] == ("MONITOR", "SERVICE", "DB.S.<SERVICE>", "ROLE", "WATCHER")
+    query("REVOKE MONITOR ON FUTURE SERVICES IN SCHEMA DB.S FROM ROLE WATCHER")
+    assert query("SHOW FUTURE GRANTS TO ROLE WATCHER") == []
+
+
+def test_who_makes_a_table_owns_it(globe: Globe, connect: Connect) -> None:
+    with connect(globe) as session:
+        ask = lambda sql: session.sql(sql).collect()  # noqa: E731
+        ask("CREATE ROLE IF NOT EXISTS MAKER")
+        ask("USE ROLE MAKER")
+        ask("CREATE TABLE IF NOT EXISTS OWNED (N INT)")
+        ask("CREATE VIEW IF NOT EXISTS OWNED_V AS SELECT N FROM OWNED")
+        ask("USE ROLE ACCOUNTADMIN")
+        ask("CREATE TABLE IF NOT EXISTS OWNED (N INT)")
+        ask("GRANT SELECT ON TABLE OWNED TO ROLE MAKER")
+        shown = {(row["privilege"], row["granted_on"], row["name"]) for row in ask("SHOW GRANTS TO ROLE MAKER")}
+        assert shown == {
+            ("OWNERSHIP", "TABLE", "DB.S.OWNED"), ("OWNERSHIP", "VIEW", "DB.S.OWNED_V"),
+            ("SELECT", "TABLE", "DB.S.OWNED"),
+        }  # fmt: skip
+        assert [row["owner"] for row in ask("SHOW TABLES LIKE 'OWNED'") + ask("SHOW VIEWS LIKE 'OWNED_V'")] == [
+            "MAKER"
+        ] * 2
+        ask("DROP VIEW OWNED_V")
+        ask("DROP TABLE OWNED")
+        assert ask("SHOW GRANTS TO ROLE MAKER") == []
+
+
+def test_idle_seconds_are_kept(query: Query) -> None:
+    query("CREATE WAREHOUSE IF NOT EXISTS IDLES WAREHOUSE_SIZE = XSMALL AUTO_SUSPEND = 60 INITIALLY_SUSPENDED = TRUE")
+    query("CREATE COMPUTE POOL IF NOT EXISTS IDLES MIN_NODES = 1 MAX_NODES = 1 INSTANCE_FAMILY = CPU_X64_S")
+    assert query("SHOW WAREHOUSES LIKE 'IDLES'")[0]["auto_suspend"] == 60
+    assert query("SHOW COMPUTE POOLS LIKE 'IDLES'")[0]["auto_suspend_secs"] == 3600
+    query("ALTER WAREHOUSE IDLES SET AUTO_SUSPEND = 0")
+    query("ALTER COMPUTE POOL IDLES SET AUTO_SUSPEND_SECS = 300")
+    assert query("SHOW WAREHOUSES LIKE 'IDLES'")[0]["auto_suspend"] == 0
+    assert query("SHOW COMPUTE POOLS LIKE 'IDLES'")[0]["auto_suspend_secs"] == 300
+
+
+def test_a_table_has_one_row_access_policy(query: Query) -> None:
+    references = (
+        "SELECT * FROM TABLE(DB.INFORMATION_SCHEMA.POLICY_REFERENCES("
+        "REF_ENTITY_NAME => 'DB.S.GUARDED', REF_ENTITY_DOMAIN => 'TABLE'))"
+    )
+    query("CREATE TABLE IF NOT EXISTS GUARDED (RUN VARCHAR)")
+    query("CREATE ROLE IF NOT EXISTS APPLIES")
+    body = "AS (RUN VARCHAR) RETURNS BOOLEAN -> CURRENT_ROLE() IN ('A', 'B')"
+    query(f"CREATE ROW ACCESS POLICY IF NOT EXISTS READERS {body}")
+    query("GRANT APPLY ON ROW ACCESS POLICY READERS TO ROLE APPLIES")
+    assert [row["name"] for row in query("SHOW GRANTS TO ROLE APPLIES")] == ["DB.S.READERS"]
+    assert [row["name"] for row in query("SHOW ROW ACCESS POLICIES IN SCHEMA DB.S")] == ["READERS"]
+    for _ in range(2):
+        query("ALTER TABLE GUARDED DROP ALL ROW ACCESS POLICIES")
+        assert query(references) == []
+        query("ALTER TABLE GUARDED ADD ROW ACCESS POLICY READERS ON (RUN)")
+    assert [row["POLICY_NAME"] for row in query(references)] == ["READERS"]
+    with pytest.raises(SnowparkSQLException, match="already has a ROW_ACCESS_POLICY"):
+        query("ALTER TABLE GUARDED ADD ROW ACCESS POLICY READERS ON (RUN)")
+    with pytest.raises(SnowparkSQLException, match="does not exist"):
+        query("ALTER TABLE GUARDED ADD ROW ACCESS POLICY NOBODY ON (RUN)")

@@ -32,6 +32,8 @@ class Account:
         self.roles = Store(catalog / "roles")
         self.warehouses = Store(catalog / "warehouses")
         self.grants = Store(catalog / "grants")
+        self.users = Store(catalog / "users")
+        self.policies = Store(catalog / "policies")
         self.objects = Store(catalog / "objects")
         self.experiments = Store(self.directory / "experiments")
         self.pools = Pools(Store(catalog / "pools"))

@@ -1,23 +1,20 @@
-"""What a session asks about itself and the account: roles, warehouses, grants, integrations, repositories."""
+"""What a session asks about itself and the account: roles, warehouses, integrations, repositories, policies."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-from snowglobe import account, identifiers, listing
+from snowglobe import account, grants, identifiers, listing
 from snowglobe.clock import now
 from snowglobe.context import Context
 from snowglobe.identifiers import Name
 from snowglobe.pools import options
-from snowglobe.store import Document
-from snowglobe.wire import Cell, Column, Rows, SqlError, exists, missing, moment, single, status
+from snowglobe.wire import Cell, Column, Rows, SqlError, exists, missing, single, status
 
 VERSION = "9.38.0"
-_GRANT_COLUMNS: list[Column] = [
-    ("created_on", "timestamp_ltz"), "privilege", "granted_on", "name", "granted_to", "grantee_name", "grant_option",
-    "granted_by",
-]  # fmt: skip
+DEFAULT_SUSPEND = 600
+"""Seconds that a warehouse idles before it suspends, unless told."""
 _ABOUT: dict[str, Callable[[Context], Cell]] = {
     "ACCOUNT": lambda c: account.NAME,
     "ACCOUNT_NAME": lambda c: account.NAME,
@@ -62,6 +59,7 @@ def use_role(context: Context, match: re.Match[str]) -> Rows:
     name = identifiers.split(context.text(match["name"]))[-1]
     if context.account.roles.get((name,)) is None:
         raise missing("Role", name)
+    grants.require_mine(context, name)
     context.session.role = name
     return status()
 
@@ -76,20 +74,36 @@ def use_warehouse(context: Context, match: re.Match[str]) -> Rows:
 
 def create_warehouse(context: Context, match: re.Match[str]) -> Rows:
     name = identifiers.split(context.text(match["name"]))[-1]
-    size = options(match["rest"]).get("warehouse_size", "XSMALL").upper()
-    made = context.account.warehouses.create((name,), {"size": size})
+    given = options(match["rest"])
+    suspend = int(given.get("auto_suspend", DEFAULT_SUSPEND))
+    document = {"size": given.get("warehouse_size", "XSMALL").upper(), "auto_suspend": suspend}
+    made = context.account.warehouses.create((name,), document)
     if not made and not match["maybe"] and not match["replace"]:
         raise exists(name)
     context.session.warehouse = name
     return status(f"Warehouse {name} successfully created.")
 
 
+def alter_warehouse(context: Context, match: re.Match[str]) -> Rows:
+    name = identifiers.split(context.text(match["name"]))[-1]
+    if context.account.warehouses.get((name,)) is None:
+        raise missing("Warehouse", name)
+    given = options(match["rest"])
+    if "auto_suspend" in given:
+        context.account.warehouses.change((name,), lambda d: d.update(auto_suspend=int(given["auto_suspend"])))
+    return status()
+
+
 def show_warehouses(context: Context, match: re.Match[str]) -> Rows:
-    columns = ["name", "state", "type", "size", "is_default", "is_current", "owner", "comment"]
+    columns: list[Column] = [
+        "name", "state", "type", "size", "is_default", "is_current", ("auto_suspend", "fixed"), "auto_resume", "owner",
+        "comment",
+    ]  # fmt: skip
     chosen = listing.parse(context, match["tail"], account=True).pick(context.account.warehouses.all())
-    rows = [
+    rows: list[list[Cell]] = [
         [name[0], "STARTED", "STANDARD", document.get("size", "XSMALL"), "N",
-         "Y" if name[0] == context.session.warehouse else "N", "ACCOUNTADMIN", document.get("comment", "")]
+         "Y" if name[0] == context.session.warehouse else "N", document.get("auto_suspend", DEFAULT_SUSPEND), "true",
+         "ACCOUNTADMIN", document.get("comment", "")]
         for name, document in chosen
     ]  # fmt: skip
     return Rows(columns, rows)
@@ -110,7 +124,7 @@ def show_roles(context: Context, match: re.Match[str]) -> Rows:
 
 
 def create_object(context: Context, match: re.Match[str]) -> Rows:
-    """Objects that only need to be there: integrations, image repositories, secrets, network rules."""
+    """Objects that only need to be there: integrations, image repositories, secrets, network rules, policies."""
     kind = re.sub(r"\s+", " ", match["kind"]).upper()
     text = context.text(match["name"])
     name = identifiers.split(text)[-1:] if "INTEGRATION" in kind else context.name(match["name"])
@@ -147,64 +161,13 @@ def show_integrations(context: Context, match: re.Match[str]) -> Rows:
 
 
 def show_objects(context: Context, match: re.Match[str]) -> Rows:
-    kind = re.sub(r"\s+", " ", match["kind"]).upper().rstrip("S").replace("REPOSITORIE", "REPOSITORY")
+    kind = re.sub(r"\s+", " ", match["kind"]).upper().rstrip("S")
+    kind = re.sub(r"IE$", "Y", kind)
     items: list[tuple[Name, dict[str, str]]] = [(n[1:], d) for n, d in context.account.objects.all() if n[0] == kind]
     chosen = listing.parse(context, match["tail"]).pick(items)
     columns = ["created_on", "name", "database_name", "schema_name", "owner", "repository_url", "comment"]
     rows = [[d["created"], n[2], n[0], n[1], "ACCOUNTADMIN", f"local/{'/'.join(n).lower()}", ""] for n, d in chosen]
     return Rows(columns, rows)
-
-
-def grant(context: Context, match: re.Match[str]) -> Rows:
-    given = now().timestamp()
-    for privilege in re.split(r"\s*,\s*", match["privileges"].strip()):
-        document: Document = {
-            "created": given, "privilege": re.sub(r"\s+", " ", privilege).upper(), "on": _kind(match["kind"]),
-            "name": match["object"].strip().upper(), "to": match["grantee"].upper(), "option": bool(match["option"]),
-            "by": context.session.role, "grantee": identifiers.split(match["name"])[-1],
-        }  # fmt: skip
-        if document["to"] == "ROLE" and context.account.roles.get((document["grantee"],)) is None:
-            raise missing("Role", document["grantee"])
-        context.account.grants.put(_grant_name(document), document)
-    return status()
-
-
-def grant_role(context: Context, match: re.Match[str]) -> Rows:
-    role = identifiers.split(match["role"])[-1]
-    if context.account.roles.get((role,)) is None:
-        raise missing("Role", role)
-    document = {
-        "created": now().timestamp(), "privilege": "USAGE", "on": "ROLE", "name": role, "to": match["grantee"].upper(),
-        "grantee": identifiers.split(match["name"])[-1], "option": False, "by": context.session.role,
-    }  # fmt: skip
-    context.account.grants.put(_grant_name(document), document)
-    return status()
-
-
-def revoke(context: Context, match: re.Match[str]) -> Rows:
-    for privilege in re.split(r"\s*,\s*", match["privileges"].strip()):
-        document = {
-            "privilege": re.sub(r"\s+", " ", privilege).upper(), "on": _kind(match["kind"]),
-            "name": match["object"].strip().upper(), "to": match["grantee"].upper(),
-            "grantee": identifiers.split(match["name"])[-1],
-        }  # fmt: skip
-        context.account.grants.delete(_grant_name(document))
-    return status()
-
-
-def show_grants(context: Context, match: re.Match[str]) -> Rows:
-    if match["to"]:
-        kind, who = match["to"].upper(), identifiers.split(match["who"])[-1]
-        if kind == "ROLE" and context.account.roles.get((who,)) is None:
-            raise missing("Role", who)
-        return _grants(context, lambda d: (d["to"], d["grantee"]) == (kind, who))
-    if match["of"]:
-        role = identifiers.split(match["role"])[-1]
-        return _grants(context, lambda d: (d["on"], d["name"]) == ("ROLE", role))
-    if match["on"]:
-        wanted = (match["object"] or "").strip().upper()
-        return _grants(context, lambda d: d["on"] == _kind(match["on"]) and d["name"] in (wanted, ""))
-    return _grants(context, lambda d: (d["to"], d["grantee"]) == ("USER", context.session.user))
 
 
 def describe_integration(context: Context, match: re.Match[str]) -> Rows:
@@ -216,29 +179,3 @@ def describe_integration(context: Context, match: re.Match[str]) -> Rows:
     return Rows(
         columns, [[key.upper(), "String", value, ""] for key, value in options(found[0][1]["definition"]).items()]
     )
-
-
-def _kind(text: str) -> str:
-    return re.sub(r"\s+", "_", text.strip()).upper()
-
-
-def _grant_name(document: dict[str, object]) -> Name:
-    return tuple(str(document[key]) for key in ("to", "grantee", "on", "name", "privilege"))
-
-
-def _grants(context: Context, wanted: Callable[[Document], bool]) -> Rows:
-    rows: list[list[Cell]] = [
-        [
-            moment(d["created"]),
-            d["privilege"],
-            d["on"],
-            d["name"],
-            d["to"],
-            d["grantee"],
-            str(d["option"]).lower(),
-            d["by"],
-        ]
-        for _, d in context.account.grants.all()
-        if wanted(d)
-    ]
-    return Rows(_GRANT_COLUMNS, rows)

@@ -29,7 +29,7 @@ from snowglobe.wire import Json, SqlError
 
 _cause: ContextVar[str | None] = ContextVar("cause", default=None)
 _ABSENT = re.compile(r'Catalog Error: ([\w ]+) with name "?([^"!\s]+)"? does not exist')
-_SUCCESS = b'"success":true}'
+SUCCESS = b'"success":true}'
 _STAGES = re.compile(r"@|\bSTAGES?\b", re.IGNORECASE)
 _CONTAINERS = re.compile(r"\b(?:SCHEMA|DATABASE)\b", re.IGNORECASE)
 _READS = re.compile(r"\s*\(*\s*(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN)\b", re.IGNORECASE)
@@ -158,7 +158,7 @@ class Engine:
                 self._known.clear()
             response = await fakesnow_server.query_request(_Decoded(request, body))  # type: ignore[arg-type]
         raw = bytes(response.body)
-        if response.status_code < 500 and raw.endswith(_SUCCESS):
+        if response.status_code < 500 and raw.endswith(SUCCESS):
             return raw  # it may be large: not worth reading
         answer: Json = json.loads(raw)
         if response.status_code >= 500:

@@ -1,11 +1,14 @@
-"""Logins. Anybody may log in: what is checked is that a method's own proof is there."""
+"""Logins. Users that were created log in as what they are; besides them anybody may, by whatever has the right form."""
 
 from __future__ import annotations
 
 import base64
 import json
+import logging
 import secrets
+import uuid
 
+from snowglobe import grants, users
 from snowglobe.account import Account
 from snowglobe.context import Session
 from snowglobe.engine import Engine
@@ -17,19 +20,20 @@ DEFAULT_USER = "SNOWGLOBE"
 DEFAULT_ROLE = "ACCOUNTADMIN"
 _NEEDS_TOKEN = {"SNOWFLAKE_JWT", "OAUTH", "PROGRAMMATIC_ACCESS_TOKEN", "WORKLOAD_IDENTITY"}
 _KNOWN = _NEEDS_TOKEN | {"SNOWFLAKE", ""}
+log = logging.getLogger("snowglobe")
 
 
 def open_session(account: Account, engine: Engine, query: dict[str, str], data: Json) -> Session:
-    user = _user(data)
+    user = _user(account, data)
+    known = account.users.get((user,))
+    role = _one(query.get("roleName")) or (known or {}).get("default_role") or ("PUBLIC" if known else DEFAULT_ROLE)
+    if account.roles.get((role,)) is None or (known and role not in grants.roles_of(account, user)):
+        raise SqlError(390189, f"Role '{role}' specified in the connect string does not exist or not authorized.")
     token = secrets.token_urlsafe(32)
     connection = engine.connect(token, _one(query.get("databaseName")), _one(query.get("schemaName")))
-    warehouse = _one(query.get("warehouse"))
-    role = _one(query.get("roleName")) or DEFAULT_ROLE
-    if account.roles.get((role,)) is None:
-        engine.disconnect(token)
-        raise SqlError(390189, f"Role '{role}' specified in the connect string does not exist or not authorized.")
-    known = account.warehouses.get((warehouse,)) if warehouse else None
-    return Session(token, connection, user, role, warehouse if known is not None else None)
+    warehouse = _one(query.get("warehouse")) or (known or {}).get("default_warehouse")
+    there = account.warehouses.get((warehouse,)) if warehouse else None
+    return Session(token, connection, user, role, warehouse if there is not None else None)
 
 
 def renewed(session: Session) -> Json:
@@ -67,17 +71,33 @@ def reply(session: Session, parameters: Json) -> Json:
     )
 
 
-def _user(data: Json) -> str:
+def _user(account: Account, data: Json) -> str:
     method = str(data.get("AUTHENTICATOR") or "").upper()
     if method not in _KNOWN:
         raise SqlError(390144, f"snowglobe does not know the authenticator {method!r} (tooling/snowglobe/logins.py)")
-    token = data.get("TOKEN")
+    token, name = data.get("TOKEN"), str(data.get("LOGIN_NAME") or "").upper()
     if method in _NEEDS_TOKEN and not token:
         raise SqlError(390303, f"Invalid token: {method} needs one.")
+    if method == "WORKLOAD_IDENTITY" and users.has_identities(account):
+        return _by_identity(account, _claims(str(token), method), name)
     if method in {"SNOWFLAKE_JWT", "WORKLOAD_IDENTITY"}:
         claims = _claims(str(token), method)
-        return str(data.get("LOGIN_NAME") or claims.get("sub") or DEFAULT_USER).upper()
-    return str(data.get("LOGIN_NAME") or DEFAULT_USER).upper()
+        return name or str(claims.get("sub") or DEFAULT_USER).upper()
+    known = account.users.get((name,))
+    if known and known.get("type") == "SERVICE" and method not in _NEEDS_TOKEN:
+        raise SqlError(390100, "Incorrect username or password was specified.")
+    return name or DEFAULT_USER
+
+
+def _by_identity(account: Account, claims: Json, name: str) -> str:
+    """The refusal says no more than Snowflake's, whose administrators ask by its number; here server.log tells."""
+    user = users.by_identity(account, claims)
+    if user is None or (name and name != user):
+        number = uuid.uuid4()
+        said = {key: claims.get(key) for key in ("iss", "sub", "aud", "exp")}
+        log.info("login refused [%s]: no user has this workload identity, or it has expired: %s", number, said)
+        raise SqlError(390144, f"JWT token is invalid. [{number}]", "08001")
+    return user
 
 
 def _claims(token: str, method: str) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from snowglobe import identifiers, listing, stages
+from snowglobe import grants, identifiers, listing, stages
 from snowglobe.context import Context
 from snowglobe.identifiers import Name
 from snowglobe.wire import Cell, Column, Rows, exists, missing, status
@@ -89,20 +89,22 @@ def show_schemas(context: Context, match: re.Match[str]) -> Rows:
 def show_tables(context: Context, match: re.Match[str]) -> Rows:
     columns: list[Column] = ["name", "database_name", "schema_name", "kind", "comment", ("rows", "fixed"), "owner"]
     chosen = _pick(context, match, _TABLES)
-    return Rows(columns, [[n[2], n[0], n[1], "TABLE", d[0] or "", d[1], "ACCOUNTADMIN"] for n, d in chosen])
+    rows = [[n[2], n[0], n[1], "TABLE", d[0] or "", d[1], _owner(context, "TABLE", n)] for n, d in chosen]
+    return Rows(columns, rows)
 
 
 def show_views(context: Context, match: re.Match[str]) -> Rows:
     columns: list[Column] = ["name", "database_name", "schema_name", "comment", "owner", "text", "is_secure"]
     chosen = _pick(context, match, _VIEWS)
-    return Rows(columns, [[n[2], n[0], n[1], d[0] or "", "ACCOUNTADMIN", d[1], "false"] for n, d in chosen])
+    rows = [[n[2], n[0], n[1], d[0] or "", _owner(context, "VIEW", n), d[1], "false"] for n, d in chosen]
+    return Rows(columns, rows)
 
 
 def show_objects(context: Context, match: re.Match[str]) -> Rows:
     columns: list[Column] = ["name", "database_name", "schema_name", "kind", "owner"]
     rows: list[list[Cell]] = []
     for kind, query in (("TABLE", _TABLES), ("VIEW", _VIEWS)):
-        rows += [[n[2], n[0], n[1], kind, "ACCOUNTADMIN"] for n, _ in _pick(context, match, query)]
+        rows += [[n[2], n[0], n[1], kind, _owner(context, kind, n)] for n, _ in _pick(context, match, query)]
     return Rows(columns, sorted(rows, key=str))
 
 
@@ -112,6 +114,10 @@ def _pick(context: Context, match: re.Match[str], query: str) -> list[tuple[Name
     rows = context.engine.cursor().execute(query).fetchall()
     shown = [r for r in rows if r[0] not in _HIDDEN_DATABASES and r[1] not in _HIDDEN_SCHEMAS]
     return found.pick(sorted(((r[0], r[1], r[2]), (r[3], r[4])) for r in shown))
+
+
+def _owner(context: Context, kind: str, name: Name) -> str:
+    return grants.owner(context.account, kind, identifiers.dotted(name)) or "ACCOUNTADMIN"
 
 
 def _require(context: Context, scope: Name) -> None:

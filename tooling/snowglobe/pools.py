@@ -20,6 +20,7 @@ FAMILIES = {
     "GPU_NV_S": (6, 27, 1), "GPU_NV_M": (44, 178, 4), "GPU_NV_L": (92, 1112, 8), "GPU_NV_XS": (3, 26, 1),
 }  # fmt: skip
 DEFAULT_FAMILY = "CPU_X64_S"
+DEFAULT_SUSPEND = 3600
 _OPTION = re.compile(r"(\w+)\s*=\s*(?:'((?:[^'\\]|''|\\.)*)'|([\w.]+))")
 COLUMNS: list[Column] = [
     "name", "state", ("min_nodes", "fixed"), ("max_nodes", "fixed"), "instance_family", ("num_services", "fixed"),
@@ -63,6 +64,7 @@ def create(context: Context, match: re.Match[str]) -> Rows:
     made = context.account.pools.add(
         name, int(given.get("max_nodes", 1)), given.get("instance_family", DEFAULT_FAMILY).upper(),
         min_nodes=int(given.get("min_nodes", 1)), comment=given.get("comment", ""),
+        auto_suspend_secs=int(given.get("auto_suspend_secs", DEFAULT_SUSPEND)),
     )  # fmt: skip
     if not made and not match["maybe"]:
         raise exists(name)
@@ -74,7 +76,7 @@ def create(context: Context, match: re.Match[str]) -> Rows:
 def alter(context: Context, match: re.Match[str]) -> Rows:
     name, given = identifiers.split(match["name"])[-1], options(match["rest"])
     context.account.pools.get(name)
-    changes = {k: int(v) for k, v in given.items() if k in ("max_nodes", "min_nodes")}
+    changes = {k: int(v) for k, v in given.items() if k in ("max_nodes", "min_nodes", "auto_suspend_secs")}
     context.account.pools.store.change((name,), lambda document: document.update(changes))
     context.jobs.schedule()
     return status()
@@ -106,6 +108,7 @@ def families(context: Context, match: re.Match[str]) -> Rows:
 def _row(context: Context, name: str, document: Document) -> list[Cell]:
     jobs, busy, nodes = context.jobs.active(name), context.jobs.busy(name), int(document["max_nodes"])
     return [
-        name, "ACTIVE" if busy else "IDLE", document["min_nodes"], nodes, document["family"], 0, jobs, 3600, "true",
-        busy, max(nodes - busy, 0), nodes, moment(document["created"]), "ACCOUNTADMIN", document.get("comment", ""),
+        name, "ACTIVE" if busy else "IDLE", document["min_nodes"], nodes, document["family"], 0, jobs,
+        document.get("auto_suspend_secs", DEFAULT_SUSPEND), "true", busy, max(nodes - busy, 0), nodes,
+        moment(document["created"]), "ACCOUNTADMIN", document.get("comment", ""),
     ]  # fmt: skip

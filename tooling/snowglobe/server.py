@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from snowglobe import control, levers, loading, logins, rewrite, stages, statements
+from snowglobe import control, grants, levers, loading, logins, rewrite, stages, statements
 from snowglobe.account import Account
 from snowglobe.context import Context, Session
-from snowglobe.engine import Engine
+from snowglobe.engine import SUCCESS, Engine
 from snowglobe.jobs import Jobs
 from snowglobe.replies import Replies
 from snowglobe.trace import Trace
@@ -130,7 +130,10 @@ class Server:
         if batch := loading.batch(sql, body):
             return self._reply(context, await loading.insert(context, batch, body))
         if found is None:
-            return await self.engine.run(session, request, rewrite.rewrite(context, body))
+            raw = await self.engine.run(session, request, rewrite.rewrite(context, body))
+            if raw.endswith(SUCCESS) and not body.get("describeOnly"):
+                grants.note_owner(context, sql)
+            return raw
         handler, match = found
         if inspect.iscoroutinefunction(handler):
             return self._reply(context, await handler(context, match))

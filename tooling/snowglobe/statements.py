@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 
-from snowglobe import catalog, experiments, files, loading, objects, pools, services, stages
+from snowglobe import catalog, experiments, files, grants, loading, objects, policies, pools, services, stages, users
 from snowglobe.context import Context
 from snowglobe.wire import Reply
 
@@ -26,12 +26,13 @@ REPLACE, MAYBE, GONE = "(?P<replace>OR REPLACE )?", "(?P<maybe>IF NOT EXISTS )?"
 REST, TAIL = r"(?P<rest>\s.*)?", r"(?P<tail>\s.*)?"
 ITEM = rf'CURRENT_(?:{catalog.CURRENT})\s*\(\s*\)(?: (?:AS )?(?:"[^"]*"|\w+))?'
 THINGS = (
-    r"(?P<kind>(?:EXTERNAL ACCESS|API|NOTIFICATION|SECURITY|STORAGE) INTEGRATION|IMAGE REPOSITORY|SECRET|NETWORK RULE)"
+    r"(?P<kind>(?:EXTERNAL ACCESS|API|NOTIFICATION|SECURITY|STORAGE) INTEGRATION|IMAGE REPOSITORY|SECRET|NETWORK RULE"
+    r"|ROW ACCESS POLICY)"
 )
 RUN = "ALTER EXPERIMENT <name>"
 TO = r"TO (?P<grantee>ROLE|USER|DATABASE ROLE) <name>"
 FROM = r"FROM (?P<grantee>ROLE|USER|DATABASE ROLE) <name>"
-SCOPE = r"(?:(?:ALL|FUTURE) [\w ]+? IN )?(?:COMPUTE POOL|IMAGE REPOSITORY|[\w]+)"
+SCOPE = r"(?:(?:ALL|FUTURE) [\w ]+? IN )?(?:COMPUTE POOL|IMAGE REPOSITORY|NETWORK RULE|ROW ACCESS POLICY|[\w]+)"
 ON = rf"(?P<privileges>[\w ,]+?) ON (?P<kind>{SCOPE})(?P<object>(?: (?!TO |FROM )\S+)?)"
 METRICS, PARAMETERS = (
     rf"{RUN} MODIFY RUN <name:run> ADD {what}\s*=\s*\$\$(?P<json>.*)\$\$" for what in ("METRICS", "PARAMETERS")
@@ -60,15 +61,35 @@ STATEMENTS: tuple[tuple[str, Handler], ...] = (
     (rf"CREATE {REPLACE}ROLE {MAYBE}<name>{REST}", catalog.create_role),
     (rf"SHOW ROLES{TAIL}", catalog.show_roles),
     (rf"CREATE {REPLACE}WAREHOUSE {MAYBE}<name>{REST}", catalog.create_warehouse),
-    (r"ALTER WAREHOUSE .*", catalog.accept),
+    (r"ALTER WAREHOUSE (?:IF EXISTS )?<name>(?P<rest> .*)", catalog.alter_warehouse),
     (rf"SHOW WAREHOUSES{TAIL}", catalog.show_warehouses),
-    (r"GRANT ROLE <name:role> TO (?P<grantee>ROLE|USER) <name>", catalog.grant_role),
-    (rf"GRANT {ON} {TO}(?P<option> WITH GRANT OPTION)?", catalog.grant),
-    (rf"REVOKE {ON} {FROM}(?: (?:CASCADE|RESTRICT))?", catalog.revoke),
+    (r"GRANT ROLE <name:role> TO (?P<grantee>ROLE|USER) <name>", grants.grant_role),
+    (r"REVOKE ROLE <name:role> FROM (?P<grantee>ROLE|USER) <name>", grants.revoke_role),
+    (rf"GRANT {ON} {TO}(?P<option> WITH GRANT OPTION)?", grants.grant),
+    (rf"REVOKE {ON} {FROM}(?: (?:CASCADE|RESTRICT))?", grants.revoke),
     (
         r"SHOW GRANTS(?: (?:TO (?P<to>ROLE|USER) <name:who>|(?P<of>OF) ROLE <name:role>"
         r"|ON (?P<on>COMPUTE POOL|IMAGE REPOSITORY|\w+)(?P<object>(?: \S+)?)))?",
-        catalog.show_grants,
+        grants.show,
+    ),
+    (r"SHOW FUTURE GRANTS (?:TO ROLE <name:who>|IN (?P<scope>SCHEMA|DATABASE) <name>)", grants.show_future),
+    # users
+    (rf"CREATE {REPLACE}USER {MAYBE}<name>{REST}", users.create),
+    (r"ALTER USER (?P<maybe>IF EXISTS )?<name> (?:SET(?P<rest>\s.*)|UNSET (?P<unset>.*))", users.alter),
+    (rf"DROP USER {GONE}<name>", users.drop),
+    (rf"SHOW (?:TERSE )?USERS{TAIL}", users.show),
+    (r"DESC(?:RIBE)? USER <name>", users.describe),
+    (r"SHOW USER WORKLOAD IDENTITY AUTHENTICATION METHODS(?: FOR USER <name:who>)?", users.show_identities),
+    # row access policies
+    (r"ALTER TABLE (?:IF EXISTS )?<name> ADD ROW ACCESS POLICY <name:policy> ON (?P<columns>\(.*\))", policies.attach),
+    (
+        r"ALTER TABLE (?:IF EXISTS )?<name> DROP (?:ALL ROW ACCESS POLICIES|ROW ACCESS POLICY <name:policy>)",
+        policies.detach,
+    ),
+    (
+        r"SELECT \* FROM TABLE\(\s*<name:database>\.INFORMATION_SCHEMA\.POLICY_REFERENCES\("
+        r"\s*REF_ENTITY_NAME\s*=>\s*<string:entity>\s*,\s*REF_ENTITY_DOMAIN\s*=>\s*'TABLE'\s*\)\s*\)",
+        policies.references,
     ),
     (rf"CREATE {REPLACE}{THINGS} {MAYBE}<name>{REST}", catalog.create_object),
     (rf"DROP {THINGS} {GONE}<name>", catalog.drop_object),
@@ -77,7 +98,7 @@ STATEMENTS: tuple[tuple[str, Handler], ...] = (
         catalog.show_integrations,
     ),
     (r"DESC(?:RIBE)? (?:EXTERNAL ACCESS )?INTEGRATION <name>", catalog.describe_integration),
-    (rf"SHOW (?P<kind>IMAGE REPOSITORIES|SECRETS|NETWORK RULES){TAIL}", catalog.show_objects),
+    (rf"SHOW (?P<kind>IMAGE REPOSITORIES|SECRETS|NETWORK RULES|ROW ACCESS POLICIES){TAIL}", catalog.show_objects),
     # stages and files
     (rf"CREATE {REPLACE}(?P<temporary>(?:SCOPED )?TEMP(?:ORARY)? )?STAGE {MAYBE}<name>{REST}", stages.create),
     (r"DESC(?:RIBE)? STAGE <name>", stages.describe),
