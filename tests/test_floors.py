@@ -13,7 +13,7 @@ PACKAGES = ("piste", "payload", "snowglobe", "showcase")
 
 VALUES = {"environment", "errors", "experiment", "problems", "run", "resources"}
 """`resources` reads the package's own schemas: constants that happen to be files."""
-OUTSIDE = {"repository", "settings", "git", "github", "snowflake"}
+OUTSIDE = {"repository", "settings", "git", "github", "identity", "snowflake"}
 JOURNEYS = {"journeys", "demo", "probe"}
 OUTSIDE_WORLD = {"os", "random", "secrets", "shutil", "socket", "subprocess", "sys", "tempfile", "time", "uuid"}
 """A pure module has no clock, randomness, environment or I/O; `pathlib.Path` may be named but not opened."""

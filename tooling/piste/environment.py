@@ -13,6 +13,15 @@ FILE: Final = "pyproject.toml"
 
 
 @dataclass(frozen=True)
+class Roles:
+    """Who submits, who may only look, and who may read predictions besides ("": nobody). Upper case."""
+
+    submit: str
+    look: str
+    analyst: str = ""
+
+
+@dataclass(frozen=True)
 class Environment:
     """Where runs go. `pools` maps the alias that experiments use to a compute pool."""
 
@@ -21,9 +30,18 @@ class Environment:
     schema: str
     connection: str = ""
     role: str = ""
+    look_role: str = ""
+    analyst_role: str = ""
     warehouse: str = ""
     pools: Mapping[str, str] = field(default_factory=dict)
     external_access: tuple[str, ...] = ()
+
+    @property
+    def roles(self) -> Roles:
+        """As settings name them; else PISTE_SUBMIT, and beside a role of another name its own _LOOK."""
+        submit = (self.role or "PISTE_SUBMIT").upper()
+        look = self.look_role or f"{submit.removesuffix('_SUBMIT')}_LOOK"
+        return Roles(submit, look.upper(), self.analyst_role.upper())
 
 
 @dataclass(frozen=True)

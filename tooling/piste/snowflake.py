@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from snowflake.connector import errors
+from snowflake.connector.config_manager import CONFIG_MANAGER
 from snowflake.connector.errors import Error as ConnectorError
 from snowflake.connector.vendored.requests.exceptions import RequestException
 from snowflake.ml import jobs
 from snowflake.snowpark import Row, Session
 from snowflake.snowpark.exceptions import SnowparkClientException, SnowparkSessionException, SnowparkSQLException
 
+from piste import identity
 from piste.environment import Environment, Pool
 from piste.errors import SnowflakeRefused, SnowflakeUnreachable
 from piste.observed import CLAIM, FENCE, Event, Job, Observation, Stage, is_closed
@@ -82,7 +84,7 @@ class Answer:
 
 @contextlib.contextmanager
 def connect(environment: Environment, connection: str | None = None) -> Iterator[Account]:
-    """Open an account by a connection of connections.toml.
+    """Open an account by a connection of connections.toml, or of the variable SNOWFLAKE_CONNECTIONS.
 
     Raises:
         SnowflakeRefused: no such connection, login refused, or a statement failed within the block.
@@ -90,15 +92,53 @@ def connect(environment: Environment, connection: str | None = None) -> Iterator
     logging.getLogger("snowflake.snowpark").setLevel(logging.ERROR)
     _keep_quiet_in_threads()
     name = connection or environment.connection or os.environ.get("SNOWFLAKE_DEFAULT_CONNECTION_NAME") or "default"
-    wanted = {key: getattr(environment, key) for key in ("role", "warehouse", "database", "schema")}
-    options: dict[str, Any] = {key: value for key, value in wanted.items() if value}
     with _refusals(f"The connection {name!r} could not be used."):
-        configured = {"connection_name": name, "network_timeout": NETWORK_SECONDS, **options}
-        account = Account(lambda: Session.builder.configs(configured).create(), environment)
+        account = Account(_logins(name, environment), environment)
     try:
         yield account
     finally:
         account.leave()
+
+
+def _logins(name: str, environment: Environment) -> Callable[[], Session]:
+    """What opens a session of a connection, and another one when that has ended; each with a token of its own."""
+    connection = _configured(name)
+    wanted = {key: getattr(environment, key) for key in ("role", "warehouse", "database", "schema")}
+    if str(connection.get("role", "")).upper() == environment.roles.look:
+        del wanted["role"]  # whoever may only look can't take the role that submits
+    options: dict[str, Any] = {"connection_name": name, "network_timeout": NETWORK_SECONDS}
+    options |= {key: value for key, value in wanted.items() if value}
+    if not identity.is_ours_to_get(connection):
+        return lambda: Session.builder.configs(options).create()
+    return lambda: _open_with(identity.new_token(), options)
+
+
+def _configured(name: str) -> Mapping[str, Any]:
+    """A connection as the client reads it, which says what is wrong with it when it logs in; {} without one."""
+    try:
+        found: Any = CONFIG_MANAGER["connections"]
+    except ValueError as error:  # of a parser that quotes what it read, which may be a key
+        place = f"line {error.line}, column {error.col}" if hasattr(error, "line") and hasattr(error, "col") else ""
+        raise SnowflakeRefused(f"The variable SNOWFLAKE_CONNECTIONS is not TOML. {place}".rstrip(), _AS_TOML) from None
+    connection = found.get(name, {})
+    if not isinstance(connection, Mapping):
+        raise SnowflakeRefused(f"The connection {name!r} is no table.", _AS_TOML)
+    return connection
+
+
+_AS_TOML = 'Write  [default]  on a line, and below it lines such as  account = "myorg-myaccount"'
+
+
+def _open_with(token: str, options: Mapping[str, Any]) -> Session:
+    session: Session
+    try:
+        session = Session.builder.configs({**options, "token": token}).create()
+    except FAILURES as error:
+        if _unanswered(error):
+            raise
+        said = _sentence(error, hidden=token)
+        raise SnowflakeRefused(f"The login was refused.\n  {said}", identity.refused(token), _code(error)) from None
+    return session
 
 
 def _keep_quiet_in_threads() -> None:
@@ -136,8 +176,9 @@ def _code(error: Exception) -> int:
     return int(number) if isinstance(number, int | str) and str(number).lstrip("-").isdigit() else 0
 
 
-def _sentence(error: Exception) -> str:
-    return " ".join(str(getattr(error, "message", None) or error).split())[:300]
+def _sentence(error: Exception, hidden: str = "") -> str:
+    text = str(getattr(error, "message", None) or error)
+    return " ".join((text.replace(hidden, "…") if hidden else text).split())[:300]
 
 
 def _hint(error: Exception) -> str:
