@@ -222,3 +222,22 @@ def test_whole_files_reach_the_stage_while_the_job_runs(start_job: StartJob, que
 def test_a_job_cannot_start_in_a_pool_or_from_a_stage_that_is_not_there(start_job: StartJob, query: Query) -> None:
     with pytest.raises(SnowparkSQLException, match="Compute pool 'NOWHERE' does not exist"):
         start_job("true", pool="NOWHERE")
+
+
+def test_a_job_s_session_has_the_role_that_submitted_it(
+    query: Query, start_job: StartJob, status: Status, until: Until
+) -> None:
+    ask = (
+        "from snowflake.ml._internal.utils.connection_params import SnowflakeLoginOptions as options;"
+        "from snowflake.snowpark import Session;"
+        "print(Session.builder.configs(options()).create().sql('SELECT CURRENT_ROLE()').collect()[0][0])"
+    )
+    query("CREATE ROLE IF NOT EXISTS SUBMITS")
+    query("USE ROLE SUBMITS")
+    try:
+        job = start_job(f'python -c "{ask}"')
+    finally:
+        query("USE ROLE ACCOUNTADMIN")
+    until(lambda: status(job) == "DONE", 60)
+    assert query("SELECT SYSTEM$GET_SERVICE_LOGS(?, ?, ?)", job, "0", "main")[0][0] == "SUBMITS"
+    assert query(f"DESCRIBE SERVICE {job}")[0]["owner"] == "SUBMITS"

@@ -26,9 +26,10 @@ Fate = Literal["lost", "restarted", "vanished"]
 TERMINAL = frozenset({"DONE", "FAILED", "CANCELLED", "INTERNAL_ERROR", "DELETED"})
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's, where it is there
 SYNC_SECONDS = 1.0
+JOB_TOKEN = "job:"  # begins what a job logs in with; its role follows
 _SAVED = (
-    "name", "pool", "spec", "options", "status", "message", "nodes", "code", "group", "submitter", "restarts",
-    "forgotten",
+    "name", "pool", "spec", "options", "status", "message", "nodes", "code", "group", "submitter", "role",
+    "restarts", "forgotten",
 )  # fmt: skip
 _TIMES = ("created", "started", "completed", "deleted")
 
@@ -43,6 +44,7 @@ class Job:
     nodes: int
     submitter: str
     created: dt.datetime
+    role: str = "ACCOUNTADMIN"  # of whoever submitted it: its sessions have it too
     status: str = "PENDING"
     message: str = ""
     code: int | None = None

@@ -10,7 +10,7 @@ from snowglobe import container
 from snowglobe.account import Account
 from snowglobe.clock import now
 from snowglobe.identifiers import Name, dotted, folder, split
-from snowglobe.job import Fate, Job, end_leftovers, make_spec
+from snowglobe.job import JOB_TOKEN, Fate, Job, end_leftovers, make_spec
 from snowglobe.mounts import Mount
 from snowglobe.wire import Json, exists, missing
 
@@ -40,7 +40,7 @@ class Jobs:
             job.save()
         return job
 
-    def submit(self, name: Name, pool: str, given: Json, options: Json, submitter: str) -> Job:
+    def submit(self, name: Name, pool: str, given: Json, options: Json, submitter: str, role: str) -> Job:
         most = self._account.pools.nodes(pool)
         wanted = int(options.get("TARGET_INSTANCES") or 1)
         with self._lock:
@@ -48,7 +48,7 @@ class Jobs:
                 raise exists(name[-1])
             directory = self._folder(name)
             spec = make_spec(directory, name[-1], given, options)
-            job = Job(directory, name, pool, spec, options, max(1, min(wanted, most)), submitter, now())
+            job = Job(directory, name, pool, spec, options, max(1, min(wanted, most)), submitter, now(), role)
             job.save()
             self._jobs.append(job)
         self.schedule()
@@ -139,7 +139,8 @@ class Jobs:
             "SNOWFLAKE_ACCOUNT": "snowglobe", "SNOWFLAKE_HOST": self._account.host,
             "SNOWFLAKE_PORT": str(self._account.port), "SNOWFLAKE_PROTOCOL": "http", "SNOWFLAKE_SSL": "off",
             "SNOWFLAKE_DATABASE": job.name[0], "SNOWFLAKE_SCHEMA": job.name[1],
-            "SNOWFLAKE_WAREHOUSE": split(warehouse)[0] if warehouse else "", "SNOWFLAKE_TOKEN": f"job-{job.name[-1]}",
+            "SNOWFLAKE_WAREHOUSE": split(warehouse)[0] if warehouse else "",
+            "SNOWFLAKE_TOKEN": f"{JOB_TOKEN}{job.role}:{job.name[-1]}",
         }  # fmt: skip
 
     def _outcome(self, job: Job) -> tuple[str, str]:

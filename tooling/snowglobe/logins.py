@@ -13,6 +13,7 @@ from snowglobe.account import Account
 from snowglobe.context import Session
 from snowglobe.engine import Engine
 from snowglobe.identifiers import split
+from snowglobe.job import JOB_TOKEN
 from snowglobe.wire import Json, SqlError, succeed
 
 VALIDITY_SECONDS = 14400
@@ -26,7 +27,8 @@ log = logging.getLogger("snowglobe")
 def open_session(account: Account, engine: Engine, query: dict[str, str], data: Json) -> Session:
     user = _user(account, data)
     known = account.users.get((user,))
-    role = _one(query.get("roleName")) or (known or {}).get("default_role") or ("PUBLIC" if known else DEFAULT_ROLE)
+    own = _role_of_job(data) or (known or {}).get("default_role") or ("PUBLIC" if known else DEFAULT_ROLE)
+    role = _one(query.get("roleName")) or own
     if account.roles.get((role,)) is None or (known and role not in grants.roles_of(account, user)):
         raise SqlError(390189, f"Role '{role}' specified in the connect string does not exist or not authorized.")
     token = secrets.token_urlsafe(32)
@@ -87,6 +89,12 @@ def _user(account: Account, data: Json) -> str:
     if known and known.get("type") == "SERVICE" and method not in _NEEDS_TOKEN:
         raise SqlError(390100, "Incorrect username or password was specified.")
     return name or DEFAULT_USER
+
+
+def _role_of_job(data: Json) -> str | None:
+    """A job's sessions have the role that submitted it; its token says which that was."""
+    token = str(data.get("TOKEN") or "")
+    return token.removeprefix(JOB_TOKEN).partition(":")[0] if token.startswith(JOB_TOKEN) else None
 
 
 def _by_identity(account: Account, claims: Json, name: str) -> str:

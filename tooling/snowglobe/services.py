@@ -44,7 +44,7 @@ def execute(context: Context, match: re.Match[str]) -> Rows:
     stages.folder(context, spec["STAGE_PATH"])
     if options.get("GENERATE_SUFFIX"):
         name = (*name[:2], (name[2] + uuid.uuid4().hex[:12]).upper())
-    job = context.jobs.submit(name, pool, spec, options, context.session.user)
+    job = context.jobs.submit(name, pool, spec, options, context.session.user, context.session.role)
     return single("SYSTEM$EXECUTE_ML_JOB", service_id(job.name))
 
 
@@ -123,7 +123,7 @@ def history(jobs: list[Job], most: int) -> list[tuple[Any, ...]]:
     newest = sorted(jobs, key=lambda job: job.created, reverse=True)[:most]
     return [
         (
-            job.name[2], job.status, job.message, job.name[0], job.name[1], "ACCOUNTADMIN", job.pool,
+            job.name[2], job.status, job.message, job.name[0], job.name[1], job.role, job.pool,
             json.dumps({"REPLICAS": job.options.get("TARGET_INSTANCES") or 1}), job.created, job.completed, job.deleted,
         )
         for job in newest
@@ -142,7 +142,7 @@ def _row(job: Job) -> list[Cell]:
     nodes, least = job.options.get("TARGET_INSTANCES") or 1, job.options.get("MIN_INSTANCES") or 1
     access = job.options.get("EXTERNAL_ACCESS_INTEGRATIONS")
     return [
-        job.name[2], job.status, job.name[0], job.name[1], "ACCOUNTADMIN", job.pool, job.spec_text,
+        job.name[2], job.status, job.name[0], job.name[1], job.role, job.pool, job.spec_text,
         None, nodes, nodes, least, least, nodes, "false", json.dumps(access) if access else None, job.created,
         job.completed or job.started or job.created, job.started, job.options.get("COMMENT"), "ROLE",
         job.options.get("QUERY_WAREHOUSE"), "true",
