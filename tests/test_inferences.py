@@ -28,6 +28,7 @@ LOOKED = {
     "fetched": True,
     "repeated": 1,
     "python": "3.11.7",
+    "role": "SUBMITS",
 }
 TRIED = {"race": [2002, 0, *[2002] * 6], "child": 0, "package": 0}
 
@@ -177,6 +178,7 @@ STATEMENTS: dict[str, Handler] = {
     r"SHOW STAGES LIKE '([^']*)'": Fake.show_stages,
     r"SHOW JOB SERVICES": Fake.show_jobs,
     r"INSERT INTO": Fake.insert,
+    r"SELECT CURRENT_ROLE": lambda *_: Answer(({"ROLE": "SUBMITS"},)),
     r"SELECT CURRENT_TIMESTAMP": lambda fake, *_: Answer(({"NOW": fake.now},)),
     r"SELECT NAME, STATUS FROM TABLE": lambda fake, *_: Answer(error=fake.faults.get("history")),
     r"(?:SELECT \* FROM|LIST) \S*_NOTHING": lambda fake, *_: Answer(error=fake.faults.get("missing", 2003)),
@@ -240,6 +242,7 @@ FAULTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "another file": ({"looked": {"marker": "old"}}, {"mount-shows"}),
     "appends": ({"looked": {"append": "accepted"}}, {"mount-refuses"}),
     "files come back changed": ({"looked": {"fetched": False}}, {"stage-files"}),
+    "another role": ({"looked": {"role": "OTHER"}}, {"job-role"}),
     "executed again": ({"looked": {"repeated": 2}}, {"repeated-request"}),
     "an old Python": ({"looked": {"python": "3.10.14"}}, {"python"}),
     "two winners": ({"tried": {"race": [0, 0, *[2002] * 6]}}, {"one-winner"}),

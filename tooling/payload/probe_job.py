@@ -62,6 +62,7 @@ def _look(probe: _Probe, service: str) -> None:
         "append": lambda: _append(probe.app / "marker.txt"),
         "fetched": lambda: _there_and_back(probe),
         "repeated": lambda: _repeat(probe),
+        "role": lambda: probe.store.rows("SELECT CURRENT_ROLE() AS ROLE")[0]["ROLE"],
     }
     slow: dict[str, Callable[[], Any]] = {
         "race": lambda: _race(f"{probe.task['ledger']}_RACE"),

@@ -139,6 +139,39 @@ INFERENCES = (
         relied=False,
     ),
     Inference(
+        "stages-unseen",
+        "SHOW STAGES leaves out what a role has no privilege on (documented)",
+        "plans by the role that only looks",
+        "Such a plan knows more than it needs to: comments of claims, no file.",
+        "",
+        relied=False,
+    ),
+    Inference(
+        "future-services",
+        "MONITOR on future services lists jobs that are submitted later",
+        "plans by the role that only looks",
+        "Jobs are not in its list: the rows of a run keep it alive, and one whose job never began to write counts as"
+        " running for a day.",
+        "",
+        relied=False,
+    ),
+    Inference(
+        "view-of-owner",
+        "SELECT on LEDGER_LATEST is enough to read it (documented)",
+        "plans by the role that only looks",
+        "Its plans end with Snowflake's words: grant it SELECT on LEDGER.",
+        "",
+        relied=False,
+    ),
+    Inference(
+        "identity-exact",
+        "a token's issuer and subject must be those of a user to the letter (documented)",
+        "the service users of `piste doctor --setup`",
+        "The login is refused and says which subject GitHub names; with another audience than the default too.",
+        "",
+        relied=False,
+    ),
+    Inference(
         "history",
         "GET_JOB_HISTORY can be read",
         "nothing",
@@ -191,6 +224,15 @@ INFERENCES = (
         "payload Store.fence",
         "The job ends before it trains; the run has failed as the platform's fault.",
         "the job's first statements, and the same again as after a restart",
+    ),
+    Inference(
+        "job-role",
+        "a job's session has the role that submitted it",
+        "the row access policy of `piste doctor --setup`",
+        "The job can't read its own predictions again, and a run that only scores fails. Name the job's role in the"
+        " policy, or leave analyst_role out of the settings.",
+        "the role of the job's session",
+        relied=False,
     ),
     Inference(
         "job-hears-2002",

@@ -22,7 +22,8 @@ from piste.errors import PisteError, PolicyRefused, SnowflakeRefused
 from piste.inferences import INFERENCES, Inference, Report, Tried, Verdict
 from piste.observed import ENDED_JOBS, FENCE
 from piste.payload import Payload
-from piste.snowflake import EXISTS, MISSING, OBSERVE, TABLES, Account, Answer
+from piste.snowflake import EXISTS, MISSING, OBSERVE, Account, Answer
+from piste.tables import TABLES
 
 SECONDS, CLEARING = 300.0, 45.0
 """All that a probe may take; the last part of it is kept for removing what it made."""
@@ -610,6 +611,11 @@ def _sigterm(scene: Scene) -> Verdict:
     return _is("told" in scene.told, True, "it had no time to speak")
 
 
+def _role(scene: Scene) -> Verdict:
+    mine = scene.rows("SELECT CURRENT_ROLE() AS ROLE")[0]["ROLE"]
+    return _is(found := scene.found("looked", "role"), mine, f"{found}, not {mine}")
+
+
 def _history(scene: Scene) -> Verdict:
     answer = scene.ask("SELECT NAME, STATUS FROM TABLE(SNOWFLAKE.SPCS.GET_JOB_HISTORY()) LIMIT 1")
     return Verdict(answer.error is None, answer.message)
@@ -638,6 +644,7 @@ CHECKS: Mapping[str, Callable[[Scene], Verdict]] = {
     "job-may-fence": _fence,
     "one-job-passes": _one_passes,
     "job-may-insert": _inserts,
+    "job-role": _role,
     "job-hears-2002": _looked("exists", EXISTS),
     "child-session": lambda scene: _is(scene.found("tried", "child"), 0, "it could not"),
     "mount-shows": lambda scene: _is(scene.found("looked", "marker"), scene.word, "another word is in it"),

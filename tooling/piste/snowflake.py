@@ -28,22 +28,12 @@ from piste.environment import Environment, Pool
 from piste.errors import SnowflakeRefused, SnowflakeUnreachable
 from piste.observed import CLAIM, FENCE, Event, Job, Observation, Stage, is_closed
 from piste.payload import Payload
+from piste.tables import TABLES
 
 T = TypeVar("T")
 
 EXISTS, MISSING = 2002, 2003
 """Error numbers: an object of that name exists already; it does not exist, or this role may not see it."""
-
-TABLES = (
-    "CREATE TABLE IF NOT EXISTS LEDGER (RUN VARCHAR, AT TIMESTAMP_LTZ, EVENT VARCHAR, BODY VARIANT)",
-    "CREATE TABLE IF NOT EXISTS PREDICTIONS"
-    " (RUN VARCHAR, SAMPLE_ID VARCHAR, PREDICTION VARCHAR, TOKENS NUMBER, SECONDS FLOAT)",
-    "CREATE TABLE IF NOT EXISTS SAMPLE_SCORES"
-    " (RUN VARCHAR, SAMPLE_ID VARCHAR, SCORE VARCHAR, FIELD VARCHAR, VALUE FLOAT)",
-    "CREATE VIEW IF NOT EXISTS LEDGER_LATEST AS SELECT RUN, AT, EVENT, BODY FROM LEDGER QUALIFY ROW_NUMBER() OVER"
-    " (PARTITION BY RUN, EVENT, BODY:other::VARCHAR ORDER BY AT DESC) = 1",
-)
-"""The environment's own objects. `BODY:other` keeps one comparison per other run; it is NULL in all other events."""
 
 OBSERVE = (
     "SELECT RUN, AT, EVENT, BODY, CURRENT_TIMESTAMP() AS NOW FROM LEDGER_LATEST",
