@@ -147,3 +147,40 @@ def test_a_fence_that_was_shut_makes_the_claim_lost_whatever_is_listed() -> None
 def test_what_the_ledger_lacks_is_named() -> None:
     stage = Stage(NAME, "{}", "2026-11-22T11:50:00.000+00:00")
     assert one(CLAIMED, jobs=(job("RUNNING"),), stages=(stage,)).unrecorded == ("submitted",)
+
+
+COMMENT = json.dumps({**DIGESTS, "experiment": "notes-lora", "variant": "", "actor": "@ana", "commit": None})
+HOME = Stage(NAME, COMMENT, "2026-11-22T11:50:00.000+00:00")
+PASSED = Stage(f"{NAME}_STARTED", f"{NAME}_NOTES_LORA_AB12", "2026-11-22T11:50:00.000+00:00")
+SHUT = Stage(f"{NAME}_STARTED", '{"closed_by": "@ben for attempt 2"}', "2026-11-22T11:50:00.000+00:00")
+
+
+@pytest.mark.parametrize(("events", "jobs", "expected"), STATUSES.values(), ids=STATUSES.keys())
+def test_a_role_that_sees_no_stage_sees_the_same(
+    events: list[Event], jobs: list[Job], expected: tuple[str, str]
+) -> None:
+    began = any(job.status == "RUNNING" for job in jobs) or len(events) > 2
+    seen = one(*events, jobs=tuple(jobs), stages=(HOME, PASSED) if began else (HOME,))
+    blind = one(*events, jobs=tuple(jobs))
+    assert (blind.training, blind.evaluation) == (seen.training, seen.evaluation) == expected
+    assert (blind.failure, blind.progress, blind.deleted, blind.job) == (
+        seen.failure,
+        seen.progress,
+        seen.deleted,
+        seen.job,
+    )
+
+
+def test_what_a_role_that_sees_no_stage_can_not_know() -> None:
+    """docs/snowflake-setup.md tells of each; none makes it blind for what a row or a listed job says."""
+    later = "2026-11-22T13:00:00.000+00:00"
+    assert runs(Observation((), (HOME,), (), NOW))  # a claim whose row is not written yet
+    assert not runs(Observation((), (), (), NOW))
+    shut = [one(CLAIMED, stages=stages).training for stages in ((HOME, SHUT), ())]
+    assert shut == [Status.LOST, Status.CLAIMED]  # until the grace is over
+    passed = [one(CLAIMED, stages=stages, now=later).training for stages in ((HOME, PASSED), ())]
+    assert passed == [Status.RUNNING, Status.LOST]  # where no row and no list tells of its job
+    imported = event("claimed", {**CLAIMED.body, "imported": True})
+    ended = event("ended", {"training": "done", "evaluation": "done"})
+    weights = [one(imported, ended, stages=stages).deleted for stages in ((HOME,), ())]
+    assert weights == ["", "2026-11-22T11:50:00.000+00:00"]

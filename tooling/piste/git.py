@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +56,13 @@ def remote_url(root: Path) -> str | None:
     if url.startswith("git@"):
         url = "https://" + url.removeprefix("git@").replace(":", "/", 1)
     return url.removesuffix(".git") if url.startswith("https://") else None
+
+
+def github_repository(root: Path) -> str:
+    """OWNER/REPO of the remote, if it is on github.com; else ""."""
+    url = git(root, "remote", "get-url", "origin") or ""
+    found = re.fullmatch(r"(?:https://(?:[^@/]+@)?|(?:ssh://)?git@)github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?", url)
+    return found[1] if found else ""
 
 
 def _actor(root: Path) -> str:

@@ -109,28 +109,45 @@ def gc(at: Place, dry_run: bool, deleted: Sequence[str], shape: str) -> int:
 @click.command()
 @shown_as("text", "json", "sql")
 @click.option("--probe", is_flag=True, help="Try what piste takes for true of the server; runs two short jobs.")
+@click.option("--setup", is_flag=True, help="Print the SQL that makes everything; asks no account.")
+@click.option(
+    "--github", metavar="OWNER/REPO", help="The repository that logs in; default: the remote's, if on GitHub."
+)
 @place
 @command
-def doctor(at: Place, shape: str, probe: bool) -> int:
+def doctor(at: Place, shape: str, probe: bool, setup: bool, github: str | None) -> int:
     """Say what is missing in Snowflake.
 
-    Objects and privileges, with the SQL that makes them.
+    Objects and privileges, with the SQL that makes them: for the role that asks, or for all roles if an
+    administrator does.
 
     \b
+    piste doctor --format sql          only what is missing
+    piste doctor --setup > setup.sql   all of it, for whoever sets the account up
     piste doctor --probe               up to 5 minutes and 0.1 credits; removes all that it makes
     """
     from piste import doctor as examination
-    from piste import journeys
+    from piste import git, journeys
+    from piste.doctor import rendering
 
-    if probe and shape == "sql":
-        raise click.UsageError("--probe makes no SQL: --format is text or json.")
+    if probe and (setup or shape == "sql"):
+        raise click.UsageError("--probe makes no SQL: --format is text or json, and --setup is apart.")
+    if setup and shape == "json":
+        raise click.UsageError("--setup prints SQL.")
     desired = journeys.read(at.root, settings_root=at.settings)
+    repository = github or git.github_repository(at.root)
+    if not examination.REPOSITORY.fullmatch(repository):
+        raise click.UsageError("--github takes OWNER/REPO, or OWNER@1/REPO@2 where GitHub's tokens name numbers.")
+    if setup:
+        environment = desired.settings.chosen(at.environment or "")
+        click.echo(rendering.setup_sql(environment, desired.experiments, repository), nl=False)
+        return 0
     with opened(at, desired) as account:
         if probe:
             return _probe(desired, account, shape)
-        findings = examination.examine(account.ask, account.environment, desired.experiments)
-    click.echo(examination.RENDER[shape](findings), nl=False)
-    return int(any(not finding.well for finding in findings))
+        found = examination.examine(account.ask, account.environment, desired.experiments, repository)
+    click.echo(rendering.RENDER[shape](found), nl=False)
+    return int(not found.well)
 
 
 def _probe(desired: Desired, account: Account, shape: str) -> int:
