@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import os
 import socket
 import subprocess
@@ -26,6 +25,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from issuer import token
 
 REPOSITORY = "acme/training"
 REQUEST_TOKEN = "request-2c91f0"
@@ -70,10 +71,11 @@ class Hub:
     before_push: list[Callable[[], None]] = field(default_factory=list)
     _count: int = 0
 
-    def token(self, name: str, *permissions: str) -> str:
-        token = f"ghs_{name}"
-        self.tokens[token] = {*permissions}
-        return token
+    def job(self, name: str, *permissions: str) -> str:
+        """The token of a job that may so much."""
+        made = f"ghs_{name}"
+        self.tokens[made] = {*permissions}
+        return made
 
     def open(self, branch: str, title: str, body: str = "", user: str = "ana", fork: bool = False) -> Pull:
         self._count += 1
@@ -235,15 +237,7 @@ def _identity(hub: Hub, request: Request) -> Response:
     """The token says which environment the job runs in, which is all that Snowflake lets decide who logs in."""
     if request.headers.get("Authorization", "").lower() != f"bearer {REQUEST_TOKEN}":
         return JSONResponse({"message": "Unauthorized"}, 401)
-    claims = {
-        "iss": "https://token.actions.githubusercontent.com",
-        "aud": request.query_params.get("audience"),
-        "sub": hub.subject,
-        "exp": int(time.time()) + 300,
-    }
-    parts = ({"alg": "RS256", "typ": "JWT"}, claims)
-    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
-    hub.identities.append(".".join([*encoded, "c2lnbmF0dXJl"]))
+    hub.identities.append(token(hub.subject, aud=request.query_params.get("audience", "")))
     return JSONResponse({"value": hub.identities[-1]})
 
 

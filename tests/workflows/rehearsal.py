@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 from world import EXPERIMENT, RECIPE, ROOT, SUITE
 
-from faults.stack import Stack, stack
+from faults.stack import DATA, Stack, stack
 from workflows import hub as hubs
 from workflows.hub import REPOSITORY, REQUEST_TOKEN, Hub, Pull
 
@@ -217,13 +217,15 @@ class Rehearsal:
     def _write_hidden(self, place: Path, allowed: Collection[str]) -> None:
         """What no command line may show, nor any step see that is not told: act's steps inherit its environment."""
         told = {"URL": f"{self.hub.url}/identity?job=1", "TOKEN": REQUEST_TOKEN} if "id-token" in allowed else {}
-        (place / "secrets").write_text(f"GITHUB_TOKEN={self.hub.token(place.name, *allowed)}\n")
+        (place / "secrets").write_text(f"GITHUB_TOKEN={self.hub.job(place.name, *allowed)}\n")
         (place / "identity").write_text("".join(f"ACTIONS_ID_TOKEN_REQUEST_{key}={told[key]}\n" for key in told))
 
     def _connections(self) -> str:
-        known = {"globe": self.stack.globe.connection, "proxied": self.stack.proxy.connection}
-        parameters = {key: value for key, value in known[self.connection].items() if not isinstance(value, dict)}
-        return "[default]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in parameters.items())
+        """As the repository's variable has them: no user, no key, no password."""
+        account = {"globe": self.stack.globe.connection, "proxied": self.stack.proxy.connection}[self.connection]
+        place = {key: account[key] for key in ("account", "host", "port", "protocol")}
+        identity = {"authenticator": "WORKLOAD_IDENTITY", "workload_identity_provider": "OIDC"}
+        return "\n".join(["[default]", *(f"{key} = {json.dumps(value)}" for key, value in (place | identity).items())])
 
 
 def surroundings() -> dict[str, str]:
@@ -285,7 +287,19 @@ def rehearsal(directory: Path, quick: bool = True) -> Iterator[Rehearsal]:
         made.git("remote", "add", "origin", "https://github.com/acme/training.git")
         made.git("remote", "set-url", "--push", "origin", str(origin))
         made.git("config", f"url.{origin}.insteadOf", "https://github.com/acme/training.git")
+        _set_up(made)
         yield made
+
+
+def _set_up(repository: Rehearsal) -> None:
+    """By the SQL that `piste doctor --setup` prints for this repository, as an administrator runs it."""
+    world = repository.stack.world
+    piste = [sys.executable, "-m", "piste", "--root", str(repository.clone)]
+    made = world.shell(*piste, "doctor", "--setup", "--github", REPOSITORY)
+    assert made.code == 0, made.err
+    statements = [one.strip() for one in re.sub(r"--.*", "", made.out).split(";") if one.strip()]
+    done = world.shell(sys.executable, "-c", DATA, "globe", *statements)
+    assert done.code == 0, done.err
 
 
 def _found(clone: Path) -> None:

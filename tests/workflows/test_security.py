@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +108,15 @@ def _policy(repository: Rehearsal, line: str) -> None:
     text = file.read_text().partition("\n[tool.piste.policy]")[0]
     file.write_text(f"{text}\n[tool.piste.policy]\n{line}\n")
     assert tomllib.loads(file.read_text())["tool"]["piste"]["policy"]
+
+
+def test_each_job_was_who_it_should_be_and_the_looking_one_only_looked(repository: Rehearsal) -> None:
+    """Over all that this module did."""
+    asked = [json.loads(line) for line in statements(repository)]
+    by = {user: [one["sql"] for one in asked if one["user"] == user] for user in ("PISTE_LOOK", "PISTE_TRY")}
+    assert all(by.values())
+    assert not [sql for sql in by["PISTE_LOOK"] if not re.match(r"(?i)(SELECT|SHOW)\s", sql)]
+    assert [sql for sql in by["PISTE_TRY"] if "EXECUTE_ML_JOB" in sql]
 
 
 def test_no_secret_was_seen_anywhere(repository: Rehearsal) -> None:
