@@ -62,10 +62,8 @@ def remember(repository: Rehearsal, runs: int) -> None:
 def rows_of(number: int) -> Iterator[tuple[str, str, str]]:
     of = variant(f"notes-{number % 50}", **{"recipe.optimizer.learning_rate": 1 / (number + 2)})
     name = f"RUN_{of.digests.training[:12].upper()}_1"
-    steps, provenance = (
-        ["train", "generate", "score"],
-        {"actor": "@ana", "commit": "3f2c9d1aa0", "branch": "main", "tried": True},
-    )
+    steps = ["train", "generate", "score"]
+    provenance = {"actor": "@ana", "commit": "3f2c9d1aa0", "branch": "main", "tried": True}
     claimed = {"experiment": of.experiment, "variant": "", "digests": vars(of.digests), "steps": steps, "spec": of.spec}
     loss = [[step, 2.5 * 0.99**step] for step in range(200)]
     scores = {"json_valid": {"mean": 0.9, "n": 50}}
