@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from builders import baseline, experiment, run, variant
+from builders import baseline, run, variant
 from piste import ending
 from piste.run import Progress, Run, Status
-from piste.variants import all_variants, variants
+from piste.variants import variants
 
 LORA = variant()
 BASE = variants(baseline())[0]
@@ -88,19 +88,6 @@ def test_only_jobs_that_ended_and_are_not_recorded_end() -> None:
     assert not ending.has_ended(going(job_status=""))
     assert ending.has_ended(going(job_status="", forgotten=True))
     assert ending.has_ended(going(job_status="", results={"training": {"status": "done"}}))
-
-
-def test_comparisons_are_due_once_and_only_under_one_suite() -> None:
-    base, lora = experiment("notes-base", **{"recipe.epochs": 9}), experiment(compare="notes-base")
-    desired = all_variants([base, lora])
-    runs = {one.experiment: run(one) for one in desired}
-    assert [(a.experiment, b.experiment) for a, b in ending.missing_comparisons(desired, runs.values())] == [
-        ("notes-lora", "notes-base")
-    ]
-    compared = replace(runs["notes-lora"], comparisons={runs["notes-base"].name: {}})
-    assert ending.missing_comparisons(desired, [runs["notes-base"], compared]) == []
-    other_suite = replace(runs["notes-base"], digests=replace(runs["notes-base"].digests, suite="s"))
-    assert ending.missing_comparisons(desired, [other_suite, runs["notes-lora"]]) == []
 
 
 def at(clock: str) -> str:

@@ -156,7 +156,7 @@ def test_before_prepare_nothing_is_known_and_nothing_can_be_recorded(place: Plac
         place.account.record(place.new(), "claimed", {})
     assert refused.value.code == MISSING
     with pytest.raises(SnowflakeRefused) as refused:
-        place.account.sample_scores("A", "B")
+        place.account.sample_scores(["A", "B"])
     assert refused.value.code == MISSING
 
 
@@ -320,11 +320,11 @@ def test_what_a_job_leaves_on_its_stage_is_read_and_has_sizes(place: Place, ran:
     assert place.account.read(ran.run, f"{ran.run}_NAME/app/main.py") == PROGRAM.encode()
 
 
-def test_values_by_sample(place: Place, ran: Ran) -> None:
-    found = place.account.sample_scores(ran.run, "RUN_OTHER_1")
-    mine, other = found["json_valid"]
-    assert (sorted(mine), other) == ([f"sample-{number}" for number in range(6)], {})
-    assert place.account.sample_scores("RUN_OTHER_1", ran.run)["json_valid"] == ({}, mine)
+def test_values_by_run_and_sample(place: Place, ran: Ran) -> None:
+    found = place.account.sample_scores([ran.run, "RUN_OTHER_1"])
+    assert set(found) == {ran.run}
+    assert sorted(found[ran.run]["json_valid"]) == [f"sample-{number}" for number in range(6)]
+    assert place.account.sample_scores(["RUN_OTHER_1"]) == {}
 
 
 def test_an_ended_job_can_be_cancelled_and_nothing_happens(place: Place, ran: Ran) -> None:

@@ -9,11 +9,13 @@ from functools import cache
 from typing import Any
 
 from piste.experiment import Digests, Experiment, Suite, Variant
+from piste.measures import seeds_key
 from piste.report import render
 from piste.run import Failure, Run, Status
 from piste.variants import all_variants
 
 CREDITS = {"CPU_X64_S": 0.11}
+BOOTSTRAP = "bootstrap (expanded percentile, 9,999 resamples)"
 URL = "https://github.com/example/training"
 FIELDS = ("S.complaint", "S.duration", "O.temperature", "A.diagnosis", "P.medication")
 SUITE: dict[str, Any] = {
@@ -140,6 +142,7 @@ def run(of: Variant, quality: float | None = 0.964, **changes: Any) -> Run:
             "environment": ENVIRONMENT,
             "failure": None,
         },
+        measured={} if quality is None else measured(scores(quality)),
         claimed_at="2026-11-20T10:00:00.000+00:00",
         started_at="2026-11-20T10:01:00.000+00:00",
         ended_at="2026-11-20T10:05:40.500+00:00",
@@ -168,12 +171,41 @@ def compared(this: Run, other: Run) -> Run:
 
 
 def _difference(a: float, b: float) -> dict[str, Any]:
+    """As `statistics.compare` tells it."""
     if (a, b) == (1.0, 0.0):
-        spread: dict[str, Any] = {"low": None, "high": None, "method": "no interval: all 50 differences are equal"}
+        found = {"low": 0.897096, "high": 1.0, "method": "Agresti-Min for paired proportions", "test": "McNemar, exact"}
+        found |= {"p_value": 1.8e-15, "equivalence": [0.91, 1.0], "spread": 0.0}
     else:
-        method = "paired bootstrap (BCa, 10,000 resamples)"
-        spread = {"low": a - b - 0.0212345678, "high": a - b + 0.0198765432, "method": method}
-    return {"mean_a": a, "mean_b": b, "difference": a - b, "n": 50, **spread}
+        ends = {
+            "low": a - b - 0.0212345678,
+            "high": a - b + 0.0198765432,
+            "equivalence": [a - b - 0.017, a - b + 0.016],
+        }
+        found = ends | {"method": BOOTSTRAP, "test": "paired permutation", "p_value": 0.0002 if a - b > 0.03 else 0.34}
+        found |= {"spread": 0.075}
+    return {"mean_a": a, "mean_b": b, "difference": a - b, "n": 50, **found}
+
+
+def measured(made: Mapping[str, Any]) -> dict[str, Any]:
+    """Intervals of means of a plausible width, as `collect` records them."""
+    return {"version": 1, "scores": {name: _interval(name, score["mean"]) for name, score in made.items()}}
+
+
+def _interval(name: str, mean: float) -> dict[str, Any]:
+    method = "Wilson" if name == "json_valid" else BOOTSTRAP
+    ends = {"low": max(0.0, mean - 0.0312345), "high": min(1.0, mean + 0.0287654)}
+    return {"mean": mean, "n": 50, "groups": None, "method": method, **ends}
+
+
+def pooled(runs: Sequence[Run], other: Run) -> list[Run]:
+    """As one recipe over its seeds: the first by name tells of all of them."""
+    key = seeds_key(runs, [other])
+    means = [run.results["evaluation"]["scores"]["json_fields"]["mean"] for run in runs]  # type: ignore[index]
+    theirs = other.results["evaluation"]["scores"]["json_fields"]["mean"]  # type: ignore[index]
+    found = _difference(sum(means) / len(means), theirs) | {"seeds": [len(runs), 1], "test": "t over seeds and samples"}
+    first, *rest = sorted(runs, key=lambda run: run.name)
+    body = {"other": key, "version": 1, "scores": {"json_fields": found}}
+    return [replace(first, pooled={key: body}), *rest]
 
 
 def other_suite(digests: Digests) -> Digests:
@@ -204,7 +236,9 @@ def matrix() -> Case:
         result = dict(made.results or {}) | {"training": training(20, 0.05 + 0.03 * place)}
         found.append(compared(replace(made, results=result), ran_base))
     found[1] = killed(points[1])
-    return Case([base, swept], [ran_base, *found])
+    return Case(
+        [base, swept], [ran_base, *pooled([found[0], found[2]], ran_base), found[1], *pooled(found[3:], ran_base)]
+    )
 
 
 def killed(of: Variant) -> Run:

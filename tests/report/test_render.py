@@ -82,14 +82,14 @@ def test_the_first_line_is_the_answer() -> None:
     assert answer(readme(rendered("pair"), "soap-smollm2-lora")) == (
         "**0.964 mean field accuracy** on 50 held-out samples of "
         "[SOAP notes as JSON](../../_suites/soap-notes/suite.yaml): +0.964 over "
-        "[soap-smollm2-base](../../soap-smollm2-base/report/README.md) (0.000), 95% interval +0.943 to +0.984, "
-        "one seed, about 0.0086 credits at list price."
+        "[soap-smollm2-base](../../soap-smollm2-base/report/README.md) (0.000), "
+        "95% interval +0.943 to +0.984: improved, one seed, about 0.0086 credits at list price."
     )
 
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
-    [(0.01, 0.05, "+0.050"), (-0.01, 0.11, "no clear difference"), (None, None, "no interval: all")],
+    [(0.01, 0.05, "improved"), (-0.01, 0.11, "inconclusive"), (None, None, "no interval: all")],
 )
 def test_an_interval_that_holds_zero_is_said(low: float | None, high: float | None, said: str) -> None:
     case = pair()
@@ -102,7 +102,7 @@ def test_an_interval_that_holds_zero_is_said(low: float | None, high: float | No
         readme(Case(case.experiments, [base, replace(lora, comparisons=comparisons)]).render(), lora.experiment)
     )
     assert said in text
-    assert ("no clear difference" in text) == (low == -0.01)
+    assert ("improved" in text) != ("inconclusive" in text)
 
 
 def test_bytes_depend_on_nothing_outside(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_seeds_are_one_row_and_the_best_row_is_first() -> None:
     text = readme(rendered("matrix"), "soap-smollm2-rates")
     rows = [line for line in text.split("\n") if line.startswith("| learning_rate")]
     assert [row.split("<br>")[0] for row in rows] == ["| learning_rate=0.0003", "| learning_rate=0.001"]
-    assert "| 0.966 (0.964 to 0.968) | +0.966 (+0.964 to +0.968) |" in rows[0]
+    assert "| 0.966 (0.964 to 0.968) | +0.966 (+0.945 to +0.986), improved |" in rows[0]
     assert "[2](learning_rate=0.001,seed=2/README.md) (failed)" in rows[1]
     assert "1 variant without a result yet." in text
     assert "2 seeds from 0.964 to 0.968" in answer(text)

@@ -1,27 +1,22 @@
-"""How a run ended, in two statuses and a reason that carries no row of data; when it has to end; and whom to compare
-it with."""
+"""How a run ended, in two statuses and a reason that carries no row of data; and when it has to end."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from piste import durations
 from piste.change_rules import compute
-from piste.experiment import Variant
 from piste.observed import ENDED_JOBS
 from piste.run import Run, Status
-from piste.statistics import compare
 
 OVERTIME = timedelta(minutes=10)
 """How long after compute.timeout a job may still be stopping by itself and bringing its checkpoint to the stage."""
 
 CANCEL_AGAIN = timedelta(minutes=5)
 """After so long a job that was to be cancelled, and goes on, is cancelled again: whoever began may have died."""
-
-Samples = Mapping[str, tuple[Mapping[str, float], Mapping[str, float]]]
 
 
 def has_ended(run: Run) -> bool:
@@ -137,34 +132,3 @@ _WHY = {
     "INTERNAL_ERROR": ("platform", "Snowflake ended the job with an internal error.", _AGAIN),
     "": ("platform", "Snowflake no longer knows the job and its stage holds no results.", _AGAIN),
 }
-
-
-def missing_comparisons(desired: Sequence[Variant], runs: Iterable[Run]) -> list[tuple[Run, Run]]:
-    """Pairs (run, other run) that git asks to compare, are evaluated under one suite digest, and aren't compared."""
-    evaluated = {}
-    for run in sorted(runs, key=lambda run: (run.claimed_at, run.name)):
-        if run.evaluation is Status.DONE:
-            evaluated[run.digests.training, run.digests.suite] = run
-    pairs = [
-        (mine, theirs)
-        for variant in desired
-        for other in targets(variant, desired)
-        if (mine := evaluated.get((variant.digests.training, variant.digests.suite)))
-        and (theirs := evaluated.get((other.digests.training, variant.digests.suite)))
-        and mine is not theirs
-        and theirs.name not in mine.comparisons
-    ]
-    return list({(mine.name, theirs.name): (mine, theirs) for mine, theirs in pairs}.values())
-
-
-def targets(variant: Variant, desired: Iterable[Variant]) -> list[Variant]:
-    """The variants that `compare` names: one, or all of an experiment."""
-    name = variant.spec["experiment"].get("compare")
-    return [other for other in desired if name and name in (other.title, other.experiment)]
-
-
-def comparison(run: Run, other: Run, samples: Samples) -> dict[str, Any]:
-    """The ledger's `compared` row; kept there so that rendering a report needs no sample."""
-    scores = {name: compare(mine, theirs) for name, (mine, theirs) in sorted(samples.items())}
-    named = {"other": other.name, "run": other.name, "experiment": other.experiment, "variant": other.variant}
-    return {**named, "scores": scores}

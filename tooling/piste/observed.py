@@ -99,7 +99,7 @@ def runs(observation: Observation) -> tuple[Run, ...]:
 
 def event_key(event: Event) -> str:
     """A run is compared with several others; every other kind of event counts once."""
-    return f"compared {event.body['other']}" if event.kind == "compared" else event.kind
+    return f"{event.kind} {event.body['other']}" if event.kind in ("compared", "pooled") else event.kind
 
 
 def _by_claim(jobs: Iterable[Job], events: Mapping[str, Mapping[str, Event]]) -> dict[str, Job]:
@@ -185,7 +185,9 @@ def _run(seen: _Seen) -> Run | None:
         progress=_progress(seen.events.get("heartbeat")),
         results=results,
         failure=Failure(**_known(failure, Failure)) if failure else None,
-        comparisons={event.body["other"]: event.body for event in seen.events.values() if event.kind == "compared"},
+        measured=seen.body("measured"),
+        comparisons=_by_other(seen, "compared"),
+        pooled=_by_other(seen, "pooled"),
         claimed_at=seen.claimed_at,
         started_at=ended.get("started_at") or _at(seen, "started"),
         ended_at=ended.get("ended_at") or _at(seen, "finished") or _at(seen, "ended"),
@@ -280,3 +282,7 @@ def _maybe(status: str | None) -> Status | None:
 
 def _age(since: str, now: str) -> timedelta:
     return datetime.fromisoformat(now) - datetime.fromisoformat(since) if since and now else timedelta()
+
+
+def _by_other(seen: _Seen, kind: str) -> dict[str, Mapping[str, Any]]:
+    return {event.body["other"]: event.body for event in seen.events.values() if event.kind == kind}

@@ -81,7 +81,8 @@ class Run:
     says that its end is in the ledger. `closed` says that a later attempt shut its fence before a job of it could
     start; `unrecorded` names the events that the ledger lacks although they happened: their writer died. `stopping`
     says who or what asked it to stop ({"kind", "actor"}). `results` is the run's results.json (schema: results/v1).
-    `comparisons` is keyed by the other run's name. `archived` is when the ledger noted that nothing in git asks for the
+    `measured` has its means with intervals; `comparisons` is keyed by the other run's name, `pooled` (over seeds) by
+    `measures.seeds_key`. `archived` is when the ledger noted that nothing in git asks for the
     run any more, `deleted` when its stage was deleted on purpose. Times are ISO 8601, UTC.
     """
 
@@ -105,7 +106,9 @@ class Run:
     progress: Progress | None = None
     results: Mapping[str, Any] | None = None
     failure: Failure | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
     comparisons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pooled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     claimed_at: str = ""
     started_at: str = ""
     ended_at: str = ""

@@ -344,15 +344,15 @@ class Account:
         except (RuntimeError, ValueError) as error:
             raise SnowflakeRefused(f"The job {job} could not be cancelled.\n  {_sentence(error)}") from error
 
-    def sample_scores(self, run: str, other: str) -> dict[str, tuple[dict[str, float], dict[str, float]]]:
-        """By score, the values of two runs by sample: numbers only, no text leaves Snowflake."""
+    def sample_scores(self, runs: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
+        """By run, score and sample: numbers only, no text leaves Snowflake."""
+        marks = ", ".join("?" for _ in runs)
         rows = self._sql(
-            "SELECT RUN, SCORE, SAMPLE_ID, VALUE FROM SAMPLE_SCORES WHERE FIELD = '' AND RUN IN (?, ?)", [run, other]
+            f"SELECT RUN, SCORE, SAMPLE_ID, VALUE FROM SAMPLE_SCORES WHERE FIELD = '' AND RUN IN ({marks})", list(runs)
         )
-        found: dict[str, tuple[dict[str, float], dict[str, float]]] = {}
+        found: dict[str, dict[str, dict[str, float]]] = {}
         for row in rows:
-            pair = found.setdefault(row["SCORE"], ({}, {}))
-            pair[0 if row["RUN"] == run else 1][row["SAMPLE_ID"]] = float(row["VALUE"])
+            found.setdefault(row["RUN"], {}).setdefault(row["SCORE"], {})[row["SAMPLE_ID"]] = float(row["VALUE"])
         return found
 
     def attempt(self, statement: str, values: Sequence[Any] | None = None) -> Answer:

@@ -49,8 +49,8 @@ class Interval:
     method: str
 
     @property
-    def known(self) -> bool:
-        return self.low is not None and self.high is not None
+    def ends(self) -> list[float] | None:
+        return None if self.low is None or self.high is None else [self.low, self.high]
 
 
 def mean(values: Values, groups: Groups | None = None) -> dict[str, Any]:
@@ -81,25 +81,21 @@ def mean_interval(numbers: Sequence[float], clusters: Sequence[str] | None, leve
 def compare(a: Values, b: Values, minimum: float = 0.0, groups: Groups | None = None) -> dict[str, Any]:
     """`a` against `b`, paired by sample, over the samples that both have.
 
-    Their means, the difference a - b with its 95% interval, a test, and a verdict. A difference within `minimum` is of
-    no interest: two that surely differ by less are equivalent. `samples_needed` is how many samples would settle an
-    inconclusive comparison four times out of five, if the difference is what it seems.
+    Their means, the difference a - b with its 95% interval, a test, and a verdict: see `with_verdict`. `equivalence`
+    is the 90% interval, `spread` the standard deviation of the differences.
     """
     keys = sorted(a.keys() & b.keys())
     if not keys:
-        nothing = dict.fromkeys(("mean_a", "mean_b", "difference", "low", "high", "p_value", "samples_needed"))
-        said = {"method": "no interval: no sample is in both", "test": "none", "verdict": Verdict.INCONCLUSIVE}
-        return {"n": 0, **nothing, **said}
+        nothing = dict.fromkeys(("mean_a", "mean_b", "difference", "low", "high", "equivalence", "spread", "p_value"))
+        return with_verdict({"n": 0, **nothing, "method": "no interval: no sample is in both", "test": "none"}, minimum)
     pairs = [(float(a[key]), float(b[key])) for key in keys]
     differences, clusters = [one - other for one, other in pairs], _clusters(keys, groups)
     binary = clusters is None and _passes([value for pair in pairs for value in pair])
     found, narrower = (_difference_interval(differences, clusters, binary, level) for level in (CONFIDENCE, 0.9))
     p_value, test = _test(differences, clusters, binary)
-    difference = math.fsum(differences) / len(differences)
-    verdict = judge(difference, found, narrower, p_value, minimum)
-    needed = samples_needed(differences, difference, minimum) if verdict is Verdict.INCONCLUSIVE else None
-    mean_a, mean_b = (math.fsum(pair[side] for pair in pairs) / len(pairs) for side in (0, 1))
-    return {
+    mean_a, mean_b, difference = (math.fsum(side) / len(keys) for side in (*zip(*pairs, strict=True), differences))
+    spread = math.sqrt(math.fsum((one - difference) ** 2 for one in differences) / max(1, len(keys) - 1))
+    told = {
         "n": len(keys),
         "mean_a": mean_a,
         "mean_b": mean_b,
@@ -107,31 +103,12 @@ def compare(a: Values, b: Values, minimum: float = 0.0, groups: Groups | None = 
         "low": found.low,
         "high": found.high,
         "method": found.method,
+        "equivalence": narrower.ends,
+        "spread": spread,
         "p_value": p_value,
         "test": test,
-        "verdict": verdict,
-        "samples_needed": needed,
     }
-
-
-def judge(difference: float, found: Interval, narrower: Interval, p_value: float | None, minimum: float) -> Verdict:
-    """Equivalent by two one-sided tests (the 90% interval within the minimum); else a direction that the 95% interval
-    and the test agree on; else nothing is known."""
-    if narrower.low is not None and narrower.high is not None and -minimum < narrower.low and narrower.high < minimum:
-        return Verdict.EQUIVALENT
-    surely = found.low is None or found.high is None or found.low > 0 or found.high < 0
-    if p_value is None or p_value > 1 - CONFIDENCE or not surely or abs(difference) <= EQUAL:
-        return Verdict.INCONCLUSIVE
-    return Verdict.IMPROVED if difference > 0 else Verdict.REGRESSED
-
-
-def samples_needed(differences: Sequence[float], difference: float, minimum: float) -> int | None:
-    """For a paired test at 5% with a power of 80%; None where the samples say nothing of it."""
-    effect, n = max(abs(difference), minimum), len(differences)
-    variance = math.fsum((one - difference) ** 2 for one in differences) / max(1, n - 1)
-    if effect <= EQUAL or variance <= EQUAL:
-        return None
-    return max(n + 1, math.ceil(_factor() ** 2 * variance / effect**2))
+    return with_verdict(told, minimum)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -151,23 +128,31 @@ def over_seeds(
     """Several runs of one recipe against several of another, as `compare`: what tells about recipes, not checkpoints.
 
     Seeds and samples both vary: the variance of the difference is that over samples of the seeds' average, and that
-    over seeds, with Satterthwaite's degrees of freedom. Needs two runs at least on one side.
+    over seeds, with Satterthwaite's degrees of freedom. Needs two runs at least on one side. `spread` is per seed.
     """
     import numpy
 
     keys = sorted(set.intersection(*(set(run) for run in (*a, *b))))
     ours, theirs = (numpy.array([[float(run[key]) for key in keys] for run in side]) for side in (a, b))
-    means = {"mean_a": float(ours.mean()), "mean_b": float(theirs.mean())}
     differences = (ours.mean(axis=0) - theirs.mean(axis=0)).tolist()
-    difference = means["mean_a"] - means["mean_b"]
+    difference = float(ours.mean() - theirs.mean())
     variance, freedom = _variance(differences, _clusters(keys, groups), ours, theirs)
     found, narrower = (_t_interval(difference, variance, freedom, level) for level in (CONFIDENCE, 0.9))
-    p_value = _t_test(difference, variance, freedom)
-    verdict = judge(difference, found, narrower, p_value, minimum)
-    needed = _seeds_needed(difference, variance, minimum, len(a)) if verdict is Verdict.INCONCLUSIVE else None
-    told = {"difference": difference, "low": found.low, "high": found.high, "method": found.method}
-    tested = {"p_value": p_value, "test": "t over seeds and samples", "verdict": verdict, "seeds_needed": needed}
-    return {"n": len(keys), "seeds": [len(a), len(b)], **means, **told, **tested}
+    told = {
+        "n": len(keys),
+        "seeds": [len(a), len(b)],
+        "mean_a": float(ours.mean()),
+        "mean_b": float(theirs.mean()),
+        "difference": difference,
+        "low": found.low,
+        "high": found.high,
+        "method": found.method,
+        "equivalence": narrower.ends,
+        "spread": math.sqrt(variance * max(len(a), len(b))),
+        "p_value": _t_test(difference, variance, freedom),
+        "test": "t over seeds and samples",
+    }
+    return with_verdict(told, minimum)
 
 
 def _variance(
@@ -200,13 +185,6 @@ def _t_test(difference: float, variance: float, freedom: float) -> float | None:
     if variance <= EQUAL**2:
         return None
     return float(2 * stats.t.sf(abs(difference) / math.sqrt(variance), freedom))
-
-
-def _seeds_needed(difference: float, variance: float, minimum: float, seeds: int) -> int | None:
-    effect = max(abs(difference), minimum)
-    if effect <= EQUAL:
-        return None
-    return max(seeds + 1, math.ceil(seeds * _factor() ** 2 * variance / effect**2))
 
 
 def _passes(numbers: Sequence[float]) -> bool:
@@ -319,8 +297,39 @@ def _flipped(sums: Array) -> float:
     return float(found.pvalue)
 
 
-def _factor() -> float:
-    """Standard errors that an effect has to measure: for 5% at one end, and POWER at the other."""
+def with_verdict(found: Mapping[str, Any], minimum: float = 0.0, p_value: float | None = None) -> dict[str, Any]:
+    """What `compare` or `over_seeds` found, and what follows.
+
+    A difference within `minimum` is of no interest: two that surely differ by less are equivalent, by two one-sided
+    tests (the 90% interval). Otherwise a direction that the 95% interval and the test agree on. `p_value` takes the
+    place of the test's own where several were looked at (`holm`). Where nothing follows, `samples_needed` or
+    `seeds_needed` would settle it four times out of five, if the difference is what it seems.
+    """
+    found = {**dict.fromkeys(("equivalence", "spread", "p_value", "test")), **found}  # an older piste told less
+    tested = found["p_value"] if p_value is None else p_value
+    verdict = _verdict(found, minimum, tested)
+    needed = _needed(found, minimum) if verdict is Verdict.INCONCLUSIVE else None
+    return {**found, "verdict": verdict, "seeds_needed" if "seeds" in found else "samples_needed": needed}
+
+
+def _verdict(found: Mapping[str, Any], minimum: float, p_value: float | None) -> Verdict:
+    equivalence, difference = found["equivalence"], found["difference"]
+    if equivalence is not None and -minimum < equivalence[0] and equivalence[1] < minimum:
+        return Verdict.EQUIVALENT
+    surely = found["low"] is None or found["low"] > 0 or found["high"] < 0
+    if p_value is None or p_value > 1 - CONFIDENCE or not surely or abs(difference) <= EQUAL:
+        return Verdict.INCONCLUSIVE
+    return Verdict.IMPROVED if difference > 0 else Verdict.REGRESSED
+
+
+def _needed(found: Mapping[str, Any], minimum: float) -> int | None:
+    """Of a paired test at 5% with a power of 80%; None where the data say nothing of it."""
     from scipy import stats
 
-    return float(stats.norm.ppf((1 + CONFIDENCE) / 2) + stats.norm.ppf(POWER))
+    effect, spread = max(abs(found["difference"] or 0.0), minimum), found["spread"]
+    if effect <= EQUAL or not spread or spread <= EQUAL:
+        return None
+    factor = float(stats.norm.ppf((1 + CONFIDENCE) / 2) + stats.norm.ppf(POWER))
+    there: int = found["seeds"][0] if "seeds" in found else found["n"]
+    more: int = math.ceil((factor * spread / effect) ** 2)
+    return max(there + 1, more)

@@ -1,8 +1,9 @@
-"""Commands that look at runs, or end them: status, logs, cancel."""
+"""Commands that look at runs, or end them: status, compare, logs, cancel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -65,4 +66,39 @@ def logs(at: Place, name: str, follow: bool) -> int:
     with opened(at, desired) as account:
         for text in journeys.follow_log(desired, account, name) if follow else [journeys.logs(desired, account, name)]:
             click.echo(text, nl=not follow)
+    return 0
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--scores", is_flag=True, help='A and B are files of lines {"id", "score", "value"}; needs no account.')
+@click.option(
+    "--minimum",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="EFFECT",
+    help="A difference within it is of no interest: surely less is equivalent.",
+)
+@shown_as("text", "json", "markdown")
+@place
+@command
+def compare(at: Place, a: str, b: str, scores: bool, minimum: float, shape: str) -> int:
+    """Say how two results differ, and how sure that is.
+
+    Paired by sample; over seeds where there are several.
+
+    \b
+    piste compare soap-smollm2-lora soap-smollm2-base
+    piste compare --scores a.jsonl b.jsonl --format json
+    """
+    from piste import journeys, verdicts
+
+    if scores:
+        found = journeys.compare_files(Path(a), Path(b), minimum)
+    else:
+        desired = journeys.read(at.root, settings_root=at.settings)
+        with opened(at, desired) as account:
+            found = journeys.compare(desired, account, a, b, minimum)
+    click.echo(verdicts.RENDER[shape](found), nl=False)
     return 0

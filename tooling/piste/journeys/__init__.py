@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from piste.journeys.cleaning import delete, unneeded
 from piste.journeys.collecting import Collected, collect, settle
+from piste.journeys.comparing import compare, compare_files
 from piste.journeys.ledger import begin, import_reports
 from piste.journeys.planning import plan_live, plan_offline
 from piste.journeys.publishing import BRANCH as REPORTS_BRANCH
@@ -26,6 +27,8 @@ __all__ = [
     "cancel",
     "changed",
     "collect",
+    "compare",
+    "compare_files",
     "cut_down",
     "delete",
     "ended_well",

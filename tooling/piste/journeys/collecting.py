@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from piste import ending, git, observed, repository
+from piste import ending, git, measures, observed, repository
 from piste.journeys.ledger import claim_of, look, prepare
 from piste.journeys.reading import Desired
 from piste.journeys.submitting import CLAIM_FILE
@@ -36,7 +36,7 @@ def collect(desired: Desired, account: Account) -> Collected:
     from piste.report import render
 
     seen, ended = settle(desired, account)
-    known = _compare(desired, account, observed.runs(seen))
+    known = _measure(desired, account, observed.runs(seen))
     url = git.remote_url(desired.root)
     rendered = render(desired.experiments, desired.variants, known, desired.settings.credits, url)
     files = repository.with_imported(desired.root, rendered, {run.name for run in known if run.imported})
@@ -83,9 +83,11 @@ def _claimed(desired: Desired, account: Account, run: Run) -> dict[str, Any]:
     return claim_of(run, spec, run.provenance)
 
 
-def _compare(desired: Desired, account: Account, runs: Sequence[Run]) -> Sequence[Run]:
-    pairs = ending.missing_comparisons(desired.variants, runs)
-    for run, other in pairs:
-        samples = account.sample_scores(run.name, other.name)
-        account.record(run.name, "compared", ending.comparison(run, other, samples))
-    return observed.runs(account.observe()) if pairs else runs
+def _measure(desired: Desired, account: Account, runs: Sequence[Run]) -> Sequence[Run]:
+    """Bring the numbers up to date that reports are made from: one question for the samples of all runs."""
+    due = measures.missing(desired.variants, runs)
+    if not due.runs:
+        return runs
+    for run, kind, body in measures.records(due, account.sample_scores(due.runs)):
+        account.record(run, kind, body)
+    return observed.runs(account.observe())

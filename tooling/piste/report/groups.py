@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from piste.report import words
 from piste.report.result import Result
@@ -44,15 +45,26 @@ class Group:
         """What the differences are to."""
         return next((result.comparison.title for result in self.results if result.comparison), "")
 
+    @property
+    def seeds(self) -> Mapping[str, Any] | None:
+        """The comparison of the primary score over all seeds, where the ledger has it."""
+        return next((result.seeds[result.primary] for result in self.results if result.primary in result.seeds), None)
+
+    @property
+    def compared(self) -> Mapping[str, Any] | None:
+        """The comparison that tells most: over the seeds, or that of the only one."""
+        alone = [result.difference for result in self.results if result.difference]
+        return self.seeds or (alone[0] if len(alone) == 1 else None)
+
     def difference_text(self) -> str:
-        """With the interval over samples for one seed, the range over the seeds for several."""
+        """With its 95% interval and the verdict, over samples and seeds; the range over seeds until that is known."""
         if not self.differences:
             return words.UNKNOWN
-        if len(self.differences) > 1:
+        found = self.compared
+        if found is None:
             return _with_range(words.signed, self.differences)
-        found = next(result.difference for result in self.results if result.difference)
         spread = "" if found["low"] is None else f" ({words.signed(found['low'])} to {words.signed(found['high'])})"
-        return words.signed(found["difference"]) + spread
+        return f"{words.signed(found['difference'])}{spread}, {found['verdict']}"
 
 
 def _with_range(write: Callable[[float | None], str], values: Sequence[float]) -> str:

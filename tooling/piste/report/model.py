@@ -12,10 +12,16 @@ from piste.errors import Problem
 from piste.experiment import Digests
 from piste.report.plain import plain
 from piste.report.provenance import provenance
-from piste.report.result import Comparison, Result
+from piste.report.result import ENDS, Comparison, Result
 from piste.run import Failure, Run, Status
 
 SCHEMA = "report/v1"
+COMPARED = (
+    "mean", "difference", "low", "high", "n", "method", "p_value", "adjusted", "test", "minimum", "verdict",
+    "samples_needed",
+)  # fmt: skip
+"""What git keeps of a comparison's score."""
+
 _PAIR = re.compile(r"\[\n\s+([^\s,\[\]{}\"]+),\n\s+([^\s,\[\]{}\"]+)\n\s+\]")
 _CLASS_NAME = re.compile(r"[A-Za-z_][\w.-]{0,79}")
 
@@ -55,7 +61,7 @@ def _document(result: Result) -> dict[str, Any]:
 
 def _score(score: Mapping[str, Any]) -> dict[str, Any]:
     fields = {"per_field": dict(score["per_field"])} if score.get("per_field") else {}
-    return {"mean": score["mean"], "n": score["n"], **fields}
+    return {key: score[key] for key in ("mean", "low", "high", "n", "groups", "method")} | fields
 
 
 def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:
@@ -65,7 +71,7 @@ def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:
         "experiment": comparison.experiment,
         "variant": comparison.variant,
         "run": comparison.run,
-        "scores": {name: dict(score) for name, score in comparison.scores.items()},
+        "scores": {name: {key: score.get(key) for key in COMPARED} for name, score in comparison.scores.items()},
     }
 
 
@@ -160,6 +166,7 @@ def _run(document: Mapping[str, Any]) -> Run:
         provenance=_mapping(document["provenance"]),
         job=document["provenance"]["job"],
         results=_results(document),
+        measured=_measured(document),
         failure=_failed(document["failure"]),
         claimed_at=_string(document["provenance"]["claimed_at"] or ""),
         started_at=document["provenance"]["started_at"] or "",
@@ -181,8 +188,20 @@ def _results(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "training": training and {**training, "status": document["training_status"]},
         "evaluation": evaluation
-        and {**evaluation, "status": document["evaluation_status"], "scores": _mapping(document["scores"])},
+        and {**evaluation, "status": document["evaluation_status"], "scores": _means(document)},
     }
+
+
+def _means(document: Mapping[str, Any]) -> dict[str, Any]:
+    scores = _mapping(document["scores"]).items()
+    return {name: {key: score[key] for key in ("mean", "n", "per_field") if key in score} for name, score in scores}
+
+
+def _measured(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The intervals of the means; a report of an older piste has none."""
+    scores = _mapping(document["scores"]).items()
+    found = {name: {key: score[key] for key in ENDS} for name, score in scores if score.get("method")}
+    return {"scores": found} if found else {}
 
 
 def _status(text: str | None) -> Status | None:

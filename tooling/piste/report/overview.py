@@ -49,9 +49,10 @@ def versus(group: Group) -> str:
     compared = [result for result in group.results if result.difference]
     if not compared:
         return ""
-    gains = group.differences
-    found = f": {against(compared[0], UP, sum(gains) / len(gains))}"
-    return f"{found}, {interval(compared[0].difference)}" if len(compared) == 1 and compared[0].difference else found
+    found, gains = group.compared, group.differences
+    gain = found["difference"] if found else sum(gains) / len(gains)
+    said = f": {against(compared[0], UP, gain)}"
+    return f"{said}, {interval(found)}" if found else said
 
 
 def seeds(group: Group) -> str:
@@ -115,14 +116,13 @@ def lines_title(groups: Sequence[Group]) -> str:
 
 
 def notes(groups: Sequence[Group]) -> list[str]:
-    several = any(len(group.means) > 1 for group in groups)
-    said = (
-        ["Ranges in brackets are the lowest and the highest seed; for one seed, the 95% interval over samples."]
-        if several
-        else []
-    )
-    if not several:
-        said = ["Each row is one seed: it tells about a checkpoint, not about the setting."]
+    said = ["Each row is one seed: it tells about a checkpoint, not about the setting."]
+    if any(len(group.means) > 1 for group in groups):
+        said = [
+            "In brackets: the lowest and the highest seed of a mean; of a difference, the 95% interval over samples"
+        ]
+        said.append("and seeds.")
     if len(groups) > 1:
-        said.append("The best row was chosen on the samples it is scored on, so it is a little too good.")
+        said.append("The best row was chosen on the samples it is scored on, so it is a little too good;")
+        said.append("verdicts pay for looking at several (Holm).")
     return [" ".join(said)]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from piste import cost
 from piste.experiment import Document, Experiment, Variant
+from piste.measures import recipes, seeds_key, without_seed
 from piste.report.selection import History, compare_targets, compared_run
 from piste.run import Failure, Run, Status
+from piste.statistics import holm, with_verdict
+
+ENDS = ("low", "high", "groups", "method")
+"""Of a mean: its 95% interval, how many groups its samples are in, and how the interval was found."""
 
 POINTS = 200
 """The most points of a curve that git keeps."""
@@ -38,7 +43,8 @@ class Comparison:
 class Result:
     """A variant with the run that evaluated it and the run that trained it (often the same; None for a baseline).
 
-    `no_comparison` says why `comparison` is None where the experiment asks for one.
+    `no_comparison` says why `comparison` is None where the experiment asks for one. `seeds` compares, by score, all
+    runs that differ from this one in their seed alone with those of the other recipe.
     """
 
     experiment: Experiment
@@ -48,6 +54,7 @@ class Result:
     comparison: Comparison | None
     no_comparison: str
     rates: Mapping[str, float]
+    seeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def training_status(self) -> Status | None:
@@ -84,10 +91,17 @@ class Result:
 
     @property
     def scores(self) -> Mapping[str, Mapping[str, Any]]:
-        """In the suite's order, those that have a mean."""
-        found = self.evaluation.get("scores") or {}
+        """In the suite's order, those that have a mean; with its interval, where the ledger knows it."""
+        found, measured = self.evaluation.get("scores") or {}, self.run.measured.get("scores") or {}
         order = [str(score["name"]) for score in self.suite.get("scores", ())]
-        return {name: found[name] for name in order if found.get(name, {}).get("mean") is not None}
+        ends = {name: {key: measured.get(name, {}).get(key) for key in ENDS} for name in order}
+        known = [name for name in order if found.get(name, {}).get("mean") is not None]
+        return {name: {**dict.fromkeys(ENDS), **_told(ends[name]), **found[name]} for name in known}
+
+    def minimum(self, name: str) -> float:
+        """A difference of this score that is of no interest."""
+        scores = {str(score["name"]): score for score in self.suite.get("scores", ())}
+        return float(scores.get(name, {}).get("minimum", 0.0))
 
     @property
     def mean(self) -> float | None:
@@ -126,11 +140,13 @@ def results(
     for variant in variants:
         by_name[variant.experiment].append(variant)
     return {
-        experiment.name: [
-            _result(experiment, variant, history, by_name, rates)
-            for variant in by_name[experiment.name]
-            if history.of(variant)
-        ]
+        experiment.name: _adjusted(
+            [
+                _result(experiment, variant, history, by_name, rates)
+                for variant in by_name[experiment.name]
+                if history.of(variant)
+            ]
+        )
         for experiment in experiments
     }
 
@@ -149,19 +165,60 @@ def _result(
         return alone
     targets = compare_targets(compare, variants)
     target, other, why = compared_run(run, variant, targets, history, alone.primary)
-    comparison = _comparison(target, other, run.comparisons[other.name]) if target and other else None
-    return Result(experiment, variant, run, alone.trainer, comparison, why, rates)
+    if target is None or other is None:
+        return replace(alone, no_comparison=why)
+    comparison = _comparison(target, other, run.comparisons[other.name])
+    seeds = _seeds(variant, target, variants, history)
+    return replace(alone, comparison=comparison, no_comparison=why, seeds=seeds)
 
 
 def _comparison(target: Variant, other: Run, body: Mapping[str, Any]) -> Comparison:
-    scores = {
-        name: {"mean": score["mean_b"], **{key: score[key] for key in ("difference", "low", "high", "n", "method")}}
-        for name, score in body["scores"].items()
-        if score["difference"] is not None
-    }
+    scores = {name: _against(score) for name, score in body["scores"].items() if score["difference"] is not None}
     found = evaluation_of(other).get("scores") or {}
     fields = {name: score["per_field"] for name, score in found.items() if score.get("per_field")}
     return Comparison(target.experiment, target.name, other.name, scores, fields)
+
+
+def _seeds(
+    variant: Variant, target: Variant, variants: Mapping[str, Sequence[Variant]], history: History
+) -> Mapping[str, Mapping[str, Any]]:
+    """What the ledger says of the two recipes, over all seeds that are done; empty for one seed each."""
+    sides = [_of_recipe(each, variants[each.experiment], history) for each in (variant, target)]
+    ours = sorted(sides[0], key=lambda run: run.name)
+    body = ours[0].pooled.get(seeds_key(*sides), {}) if ours else {}
+    found: Mapping[str, Mapping[str, Any]] = body.get("scores", {})
+    return found
+
+
+def _adjusted(found: list[Result]) -> list[Result]:
+    """With verdicts, each by the suite's minimum effect; where several recipes were looked at, by p-values that pay
+    for it (Holm)."""
+    compared = [result for result in found if result.comparison]
+    for name in sorted({name for result in compared if result.comparison for name in result.comparison.scores}):
+        found = _judged(found, name)
+        found = _judged_over_seeds(found, name)
+    return found
+
+
+def _judged(found: Sequence[Result], name: str) -> list[Result]:
+    """By checkpoint. With several seeds of one recipe nothing was chosen from, so nothing is paid for."""
+    several = len({without_seed(result.variant) for result in found}) > 1
+    scores = [result.comparison.scores.get(name) if result.comparison else None for result in found]
+    p_values = holm([score.get("p_value") if score else None for score in scores])
+    judged = []
+    for result, score, p_value in zip(found, scores, p_values, strict=True):
+        if score is not None and result.comparison is not None:
+            paid = p_value if several else None
+            told = with_verdict(score, result.minimum(name), paid)
+            told |= {"adjusted": paid, "minimum": result.minimum(name)}
+            comparison = replace(result.comparison, scores={**result.comparison.scores, name: told})
+            result = replace(result, comparison=comparison)
+        judged.append(result)
+    return judged
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def evaluation_of(run: Run | None) -> Mapping[str, Any]:
@@ -194,3 +251,29 @@ def curve(points: Any, most: int = POINTS) -> Curve:
 
 def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _against(score: Mapping[str, Any]) -> dict[str, Any]:
+    """A comparison with the other's mean as `mean`."""
+    return {"mean": score["mean_b"], **{key: score[key] for key in score if key not in ("mean_a", "mean_b")}}
+
+
+def _of_recipe(variant: Variant, siblings: Sequence[Variant], history: History) -> list[Run]:
+    """The evaluated runs of all that differ from a variant in their seed alone."""
+    same = recipes(siblings)[variant.experiment, without_seed(variant)]
+    evaluated = ([run for run in history.of(one) if run.evaluation is Status.DONE] for one in same)
+    return [runs[0] for runs in evaluated if runs]
+
+
+def _judged_over_seeds(found: Sequence[Result], name: str) -> list[Result]:
+    """By recipe: each counts once, however many seeds it has."""
+    firsts = {without_seed(result.variant): result.seeds[name] for result in found if name in result.seeds}
+    p_values = holm([one.get("p_value") for one in firsts.values()])
+    paid = dict(zip(firsts, p_values if len(firsts) > 1 else [None] * len(firsts), strict=True))
+    judged = []
+    for result in found:
+        if name in result.seeds:
+            told = with_verdict(result.seeds[name], result.minimum(name), paid[without_seed(result.variant)])
+            result = replace(result, seeds={**result.seeds, name: told})
+        judged.append(result)
+    return judged

@@ -9,17 +9,14 @@ from piste.report import words
 from piste.report.plain import plain
 from piste.report.provenance import provenance
 from piste.report.result import Result
+from piste.statistics import SMALL
 
 
 def interval(found: Mapping[str, Any]) -> str:
+    """`95% interval +0.896 to +0.944`, and what follows from it."""
     if found["low"] is None or found["high"] is None:
-        return str(found["method"])
-    spread = f"95% interval {words.signed(found['low'])} to {words.signed(found['high'])}"
-    return spread if excludes_zero(found) else f"{spread} (no clear difference)"
-
-
-def excludes_zero(found: Mapping[str, Any]) -> bool:
-    return found["low"] is not None and (found["low"] > 0 or found["high"] < 0)
+        return f"{found['method']}: {verdict(found)}"
+    return f"95% interval {words.signed(found['low'])} to {words.signed(found['high'])}: {verdict(found)}"
 
 
 def comparison_link(result: Result, up: str) -> str:
@@ -33,10 +30,10 @@ def score_table(result: Result, up: str) -> list[str]:
     if not result.scores:
         return []
     if result.comparison is None:
-        rows = [[bold(result, name), words.number(s["mean"]), str(s["n"])] for name, s in result.scores.items()]
-        return [*words.table(("score", "mean", "n"), rows, 2), *not_compared(result)]
-    head = ("score", "this", comparison_link(result, up), "difference (95% interval)")
-    return words.table(head, [compared_row(result, name) for name in result.scores], 3)
+        rows = [[bold(result, name), _mean(score), str(score["n"])] for name, score in result.scores.items()]
+        return [*words.table(("score", "mean (95% interval)", "n"), rows, 2), *not_compared(result)]
+    head = ("score", "this (95% interval)", comparison_link(result, up), "difference (95% interval)", "verdict")
+    return words.table(head, [compared_row(result, name) for name in result.scores], 4)
 
 
 def not_compared(result: Result) -> list[str]:
@@ -49,12 +46,13 @@ def bold(result: Result, name: str) -> str:
 
 
 def compared_row(result: Result, name: str) -> list[str]:
-    mean = words.number(result.scores[name]["mean"])
+    mean = _mean(result.scores[name])
     found = result.comparison.scores.get(name) if result.comparison else None
     if found is None:
-        return [bold(result, name), mean, words.UNKNOWN, words.UNKNOWN]
+        return [bold(result, name), mean, words.UNKNOWN, words.UNKNOWN, words.UNKNOWN]
     spread = "" if found["low"] is None else f" ({words.signed(found['low'])} to {words.signed(found['high'])})"
-    return [bold(result, name), mean, words.number(found["mean"]), words.signed(found["difference"]) + spread]
+    gain = words.signed(found["difference"]) + spread
+    return [bold(result, name), mean, words.number(found["mean"]), gain, str(found["verdict"])]
 
 
 def field_table(result: Result, up: str) -> list[str]:
@@ -110,15 +108,21 @@ def training(result: Result) -> list[str]:
 
 
 def statistics(result: Result) -> list[str]:
-    lines = ["Means over the samples of the suite; every score lies between 0 and 1, and more is better."]
+    n, groups = (next(iter(result.scores.values()))[key] for key in ("n", "groups"))
+    together = f" in {groups} groups, which are resampled as wholes" if groups else ""
+    lines = [f"Means over {n} samples of the suite{together}. By score:", ""]
+    lines += words.table(
+        ("score", "interval of the mean"),
+        [[words.score_name(name), words.prose(one["method"] or words.UNKNOWN)] for name, one in result.scores.items()],
+    )
+    if (groups or n) < SMALL:
+        lines += ["", f"n is small: below {SMALL} intervals of skewed scores cover a little less than they say."]
     if result.comparison:
-        lines.append("Differences are paired: the same sample, this run minus the other. By score:")
-        lines += [
-            "",
-            *words.table(("score", "pairs", "method"), [_method(result, name) for name in result.comparison.scores]),
-        ]
-        lines += ["", "Each interval stands for itself; nothing is corrected for looking at several scores."]
-    if result.variant.trains:
+        lines += ["", "Differences are paired: the same sample, this run minus the other.", ""]
+        rows = [_method(result, name) for name in result.comparison.scores]
+        lines += words.table(("score", "pairs", "interval", "test", "p"), rows, 1)
+        lines += ["", *_looked_at(result)]
+    if result.variant.trains and not result.seeds:
         lines += ["", "The numbers come from one seed: they tell about this checkpoint, not about the recipe."]
     return lines
 
@@ -126,7 +130,10 @@ def statistics(result: Result) -> list[str]:
 def _method(result: Result, name: str) -> list[str]:
     assert result.comparison is not None
     found = result.comparison.scores[name]
-    return [words.score_name(name), str(found["n"]), words.prose(found["method"])]
+    p_value = found["adjusted"] if found.get("adjusted") is not None else found["p_value"]
+    shown = words.UNKNOWN if p_value is None else f"{p_value:.2g}" if p_value >= 0.001 else "under 0.001"
+    test = words.prose(found["test"] or words.UNKNOWN)
+    return [words.score_name(name), str(found["n"]), words.prose(found["method"]), test, shown]
 
 
 def provenance_list(result: Result, repository_url: str | None) -> list[str]:
@@ -200,3 +207,30 @@ def repeat(result: Result) -> list[str]:
         "",
         "While nothing that decides the result changes, this finds it done and submits nothing.",
     ]
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """`improved`; where nothing follows, how much more would tell."""
+    said = str(found["verdict"])
+    if found.get("seeds_needed"):
+        return f"{said}, about {found['seeds_needed']:,} seeds would tell"
+    if found.get("samples_needed"):
+        return f"{said}, about {found['samples_needed']:,} samples would tell"
+    return said
+
+
+def _mean(score: Mapping[str, Any]) -> str:
+    spread = "" if score["low"] is None else f" ({words.number(score['low'])} to {words.number(score['high'])})"
+    return words.number(score["mean"]) + spread
+
+
+def _looked_at(result: Result) -> list[str]:
+    assert result.comparison is not None
+    found = list(result.comparison.scores.values())
+    least = {words.number(one["minimum"]) for one in found if one.get("minimum")}
+    lines = [f"Differences within {', '.join(sorted(least))} are of no interest (`minimum`)."] if least else []
+    if any(one.get("adjusted") is not None for one in found):
+        lines.append("p is adjusted for the variants that were looked at (Holm), for each score by itself.")
+    else:
+        lines.append("Each score stands for itself; nothing is corrected for looking at several.")
+    return [" ".join(lines)]

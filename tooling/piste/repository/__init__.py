@@ -1,6 +1,7 @@
 """experiments/ on disk <-> values: reading with every problem found, writing only what differs."""
 
 from piste.repository.reading import Repository, declared_files, read, report_files
+from piste.repository.scores import read as read_scores
 from piste.repository.writing import copy_experiment, remove_leftovers, with_imported, write_files
 
 __all__ = [
@@ -8,6 +9,7 @@ __all__ = [
     "copy_experiment",
     "declared_files",
     "read",
+    "read_scores",
     "remove_leftovers",
     "report_files",
     "with_imported",

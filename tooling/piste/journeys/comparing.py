@@ -1,0 +1,96 @@
+"""Two results against each other: what is known of the difference, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piste import observed, repository, statistics
+from piste.changes import changes
+from piste.errors import PisteError
+from piste.experiment import Variant
+from piste.journeys.reading import Desired
+from piste.measures import GROUP, without_seed
+from piste.plan import shown
+from piste.problems import listed
+from piste.run import Run, Status
+
+if TYPE_CHECKING:
+    from piste.snowflake import Account
+
+
+def compare_files(a: Path, b: Path, minimum: float = 0.0) -> dict[str, dict[str, Any]]:
+    """By score, for those that both files have.
+
+    Raises:
+        InvalidInput: a line is no score.
+        PisteError: the files have no score in common.
+    """
+    ours, theirs = (repository.read_scores(path) for path in (a, b))
+    names = sorted(ours.values.keys() & theirs.values.keys())
+    if not names:
+        known = f"{a} has {listed(ours.values)}; {b} has {listed(theirs.values)}."
+        raise PisteError("No score is in both files.", known)
+    groups = {**theirs.groups, **ours.groups}
+    return {name: statistics.compare(ours.values[name], theirs.values[name], minimum, groups) for name in names}
+
+
+def compare(desired: Desired, account: Account, a: str, b: str, minimum: float = 0.0) -> dict[str, dict[str, Any]]:
+    """By score, an experiment (or experiment/variant) against another; over their seeds where they have several.
+
+    Raises:
+        PisteError: one of them has no result, stands for several recipes, or was evaluated in another way.
+    """
+    sides = [_chosen(desired, name) for name in (a, b)]
+    _refuse_other_suites(*(side[0] for side in sides))
+    runs = observed.runs(account.observe())
+    found = [[_evaluated(variant, runs) for variant in side] for side in sides]
+    scores = account.sample_scores([run.name for side in found for run in side])
+    ours, theirs = ([scores.get(run.name, {}) for run in side] for side in found)
+    names = sorted(set.intersection(*(set(run) for run in (*ours, *theirs))) - {GROUP})
+    groups = {sample: str(value) for sample, value in ours[0].get(GROUP, {}).items()}
+    return {
+        name: _compared([run[name] for run in ours], [run[name] for run in theirs], minimum, groups) for name in names
+    }
+
+
+def _compared(
+    ours: Sequence[statistics.Values],
+    theirs: Sequence[statistics.Values],
+    minimum: float,
+    groups: Mapping[str, str],
+) -> dict[str, Any]:
+    if len(ours) == len(theirs) == 1:
+        return statistics.compare(ours[0], theirs[0], minimum, groups)
+    return statistics.over_seeds(ours, theirs, minimum, groups)
+
+
+def _chosen(desired: Desired, name: str) -> tuple[Variant, ...]:
+    """The variants that a name stands for, if they differ in their seed alone."""
+    variants = desired.only([name])
+    settings = {without_seed(variant) for variant in variants}
+    if len(settings) > 1:
+        titles = listed((variant.title for variant in variants), 6)
+        raise PisteError(f"{name} stands for {len(settings)} recipes.", f"Name one of them: {titles}.")
+    return variants
+
+
+def _refuse_other_suites(a: Variant, b: Variant) -> None:
+    if a.digests.suite == b.digests.suite:
+        return
+    part = "generation" if a.digests.generation != b.digests.generation else "scoring"
+    differing = [one for one in changes(b.spec, a.spec) if one.path.startswith("suite.") and one.rule != "prose"]
+    said = listed((f"{one.path} {shown(one.old)} against {shown(one.new)}" for one in differing), 4)
+    raise PisteError(
+        f"{a.title} and {b.title} are evaluated in different ways; their scores don't compare.",
+        f"Their {part} differs: {said or 'another version of a score'}.",
+    )
+
+
+def _evaluated(variant: Variant, runs: Iterable[Run]) -> Run:
+    same = (variant.digests.training, variant.digests.suite)
+    found = [run for run in runs if (run.digests.training, run.digests.suite) == same and run.evaluation is Status.DONE]
+    if not found:
+        raise PisteError(f"{variant.title} has no result to compare.", f"`piste status {variant.title}` says why.")
+    return max(found, key=lambda run: (run.claimed_at, run.name))

@@ -1,0 +1,170 @@
+"""Numbers that the ledger keeps of evaluated runs, so that a report needs no sample.
+
+Means with intervals, comparisons of pairs, and of recipes over their seeds: what is missing, and how it is made. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from piste import statistics
+from piste.experiment import Variant
+from piste.run import Run, Status
+
+VERSION = 1
+"""Of the statistics; rows of an older one are made again."""
+
+GROUP = "_group"
+"""In place of a score: the number of the group that a sample belongs to."""
+
+Samples = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""By run, score and sample."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Runs of one recipe, and of the one that it is compared with, that differ in their seed alone."""
+
+    ours: tuple[Run, ...]
+    theirs: tuple[Run, ...]
+
+    @property
+    def key(self) -> str:
+        return f"{'+'.join(run.name for run in self.ours)}|{'+'.join(run.name for run in self.theirs)}"
+
+
+@dataclass(frozen=True)
+class Missing:
+    measured: tuple[Run, ...] = ()
+    compared: tuple[tuple[Run, Run], ...] = ()
+    pooled: tuple[Seeds, ...] = ()
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Those whose samples are needed."""
+        pairs = (run for pair in self.compared for run in pair)
+        seeds = (run for pool in self.pooled for run in (*pool.ours, *pool.theirs))
+        return tuple(sorted({run.name for run in (*self.measured, *pairs, *seeds)}))
+
+
+def missing(desired: Sequence[Variant], runs: Iterable[Run]) -> Missing:
+    """Of what git asks for. Runs that were imported have no samples here: their reports tell what there is."""
+    evaluated = _evaluated(runs)
+    asked = {name: run for variant in desired if (run := evaluated.get(_identity(variant))) for name in [run.name]}
+    measured = (run for run in asked.values() if not run.imported and _version(run.measured) < VERSION)
+    pairs = {
+        (mine.name, theirs.name): (mine, theirs)
+        for variant in desired
+        if (mine := evaluated.get(_identity(variant)))
+        for other in targets(variant, desired)
+        if (theirs := evaluated.get((other.digests.training, variant.digests.suite)))
+        and mine is not theirs
+        and not (mine.imported and theirs.name in mine.comparisons)
+        and _version(mine.comparisons.get(theirs.name)) < VERSION
+    }
+    pools = (pool for pool in _pools(desired, evaluated) if _version(pool.ours[0].pooled.get(pool.key)) < VERSION)
+    return Missing(tuple(measured), tuple(pairs.values()), tuple(pools))
+
+
+def records(due: Missing, samples: Samples) -> Iterable[tuple[str, str, dict[str, Any]]]:
+    """Ledger rows: the run, the kind of row and what it says."""
+    for run in due.measured:
+        yield run.name, "measured", _measured(samples.get(run.name, {}))
+    for run, other in due.compared:
+        yield run.name, "compared", _compared(run, other, samples)
+    for pool in due.pooled:
+        yield pool.ours[0].name, "pooled", _pooled(pool, samples)
+
+
+def targets(variant: Variant, desired: Iterable[Variant]) -> list[Variant]:
+    """The variants that `compare` names: one, or all of an experiment."""
+    name = variant.spec["experiment"].get("compare")
+    return [other for other in desired if name and name in (other.title, other.experiment)]
+
+
+def without_seed(variant: Variant) -> str:
+    """A variant's name without its seed: its recipe."""
+    seed = variant.spec.get("settings", {}).get("seed")
+    return variant.name if seed is None else variant.name.removesuffix(f"seed={seed}").rstrip(",")
+
+
+def recipes(variants: Iterable[Variant]) -> dict[tuple[str, str], list[Variant]]:
+    """Variants that differ in their seed alone, by experiment and name without the seed."""
+    found: dict[tuple[str, str], list[Variant]] = defaultdict(list)
+    for variant in variants:
+        found[variant.experiment, without_seed(variant)].append(variant)
+    return dict(found)
+
+
+def seeds_key(ours: Iterable[Run], theirs: Iterable[Run]) -> str:
+    """The name under which the comparison of these runs is kept, whatever their order."""
+    return Seeds(*(tuple(sorted(side, key=lambda run: run.name)) for side in (ours, theirs))).key
+
+
+def _evaluated(runs: Iterable[Run]) -> dict[tuple[str, str], Run]:
+    found = {}
+    for run in sorted(runs, key=lambda run: (run.claimed_at, run.name)):
+        if run.evaluation is Status.DONE:
+            found[run.digests.training, run.digests.suite] = run
+    return found
+
+
+def _identity(variant: Variant) -> tuple[str, str]:
+    return variant.digests.training, variant.digests.suite
+
+
+def _pools(desired: Sequence[Variant], evaluated: Mapping[tuple[str, str], Run]) -> Iterable[Seeds]:
+    """Where at least one side has two seeds or more, and no run is its own comparison."""
+    for ours in recipes(desired).values():
+        for theirs in recipes(targets(ours[0], desired)).values():
+            suite = ours[0].digests.suite
+            sides = ([evaluated.get((one.digests.training, suite)) for one in side] for side in (ours, theirs))
+            mine, other = (sorted({run.name: run for run in side if run}.items()) for side in sides)
+            if (
+                mine
+                and other
+                and len(mine) + len(other) > 2
+                and not {name for name, _ in mine} & {name for name, _ in other}
+            ):
+                pool = Seeds(tuple(run for _, run in mine), tuple(run for _, run in other))
+                if not any(run.imported for run in (*pool.ours, *pool.theirs)):
+                    yield pool
+
+
+def _version(body: Mapping[str, Any] | None) -> int:
+    return int((body or {}).get("version") or 0)
+
+
+def _groups(of_run: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+    return {sample: str(value) for sample, value in of_run.get(GROUP, {}).items()}
+
+
+def _scores(*of_runs: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Those that all of them have."""
+    return sorted(set.intersection(*(set(of_run) for of_run in of_runs)) - {GROUP})
+
+
+def _measured(of_run: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    groups = _groups(of_run)
+    return {"version": VERSION, "scores": {name: statistics.mean(of_run[name], groups) for name in _scores(of_run)}}
+
+
+def _compared(run: Run, other: Run, samples: Samples) -> dict[str, Any]:
+    mine, theirs = (samples.get(one.name, {}) for one in (run, other))
+    groups = _groups(mine)
+    scores = {name: statistics.compare(mine[name], theirs[name], groups=groups) for name in _scores(mine, theirs)}
+    named = {"other": other.name, "run": other.name, "experiment": other.experiment, "variant": other.variant}
+    return {**named, "version": VERSION, "scores": scores}
+
+
+def _pooled(pool: Seeds, samples: Samples) -> dict[str, Any]:
+    ours, theirs = ([samples.get(run.name, {}) for run in side] for side in (pool.ours, pool.theirs))
+    groups = _groups(ours[0])
+    scores = {
+        name: statistics.over_seeds([run[name] for run in ours], [run[name] for run in theirs], groups=groups)
+        for name in _scores(*ours, *theirs)
+    }
+    return {"other": pool.key, "version": VERSION, "scores": scores}
