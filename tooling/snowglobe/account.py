@@ -35,6 +35,7 @@ class Account:
         self.users = Store(catalog / "users")
         self.policies = Store(catalog / "policies")
         self.objects = Store(catalog / "objects")
+        self.secrets = Store(catalog / "secrets")
         self.experiments = Store(self.directory / "experiments")
         self.pools = Pools(Store(catalog / "pools"))
         self.retention = Retention(self.directory / "retention.json")

@@ -124,7 +124,7 @@ def show_roles(context: Context, match: re.Match[str]) -> Rows:
 
 
 def create_object(context: Context, match: re.Match[str]) -> Rows:
-    """Objects that only need to be there: integrations, image repositories, secrets, network rules, policies."""
+    """Objects that only need to be there: integrations, image repositories, network rules, policies."""
     kind = re.sub(r"\s+", " ", match["kind"]).upper()
     text = context.text(match["name"])
     name = identifiers.split(text)[-1:] if "INTEGRATION" in kind else context.name(match["name"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from snowglobe import identifiers
 from snowglobe.identifiers import Name
+from snowglobe.trace import masked
 from snowglobe.wire import SqlError
 
 if TYPE_CHECKING:
@@ -68,5 +69,5 @@ class Context:
         return (*home, *parts)[-3:] if len(parts) == 1 else (home[0], *parts)
 
     def unknown(self) -> SqlError:
-        message = f"snowglobe does not know this statement: {self.sql} (tooling/snowglobe/statements.py)"
+        message = f"snowglobe does not know this statement: {masked(self.sql)} (tooling/snowglobe/statements.py)"
         return SqlError(1003, message, "0A000")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from snowglobe import container
+from snowglobe import container, secret
 from snowglobe.account import Account
 from snowglobe.clock import now
 from snowglobe.identifiers import Name, dotted, folder, split
@@ -123,8 +123,8 @@ class Jobs:
 
     def _launch(self, job: Job, mounts: list[Mount]) -> None:
         environment = container.environment(
-            job.container["env"] | self._login(job), directory=job.directory,
-            mounts=[mount.local for mount in mounts], commands=self._commands,
+            job.container["env"] | secret.values(self._account, job.container) | self._login(job),
+            directory=job.directory, mounts=[mount.local for mount in mounts], commands=self._commands,
         )  # fmt: skip
         with self._lock:
             if not self._stopping and not job.cancelled and not job.fate:

@@ -23,7 +23,7 @@ from snowglobe.context import Context, Session
 from snowglobe.engine import SUCCESS, Engine
 from snowglobe.jobs import Jobs
 from snowglobe.replies import Replies
-from snowglobe.trace import Trace
+from snowglobe.trace import Trace, holds_secret, masked
 from snowglobe.wire import Json, Reply, SqlError, Transfer, fail, read_body, rowset, succeed
 
 _COMMENT = re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"]|\"\")*\"|\$\$.*?\$\$|(/\*.*?\*/|--[^\n]*)", re.DOTALL)
@@ -107,9 +107,11 @@ class Server:
         return Response(await self.replies.once(request_id, answer), media_type="application/json")
 
     def _note(self, session: Session, body: Json, request_id: str | None) -> None:
-        bindings = {k: v.get("value") for k, v in (body.get("bindings") or {}).items()}
+        sql = str(body.get("sqlText") or "")
+        hidden = holds_secret(sql)
+        bindings = {k: "****" if hidden else v.get("value") for k, v in (body.get("bindings") or {}).items()}
         self.trace.write(
-            session=session.id, user=session.user, sql=body.get("sqlText"), bindings=bindings, request_id=request_id,
+            session=session.id, user=session.user, sql=masked(sql), bindings=bindings, request_id=request_id,
             describe_only=bool(body.get("describeOnly")), repeated=self.replies.seen(request_id),
         )  # fmt: skip
 
@@ -119,8 +121,9 @@ class Server:
         except SqlError as error:
             return fail(error)
         except Exception as error:  # a 5xx would make the client retry for minutes
-            log.exception("in: %s", body.get("sqlText"))
-            text = f"snowglobe failed: {type(error).__name__}: {error} in: {body.get('sqlText')}"
+            sql = masked(str(body.get("sqlText")))
+            log.exception("in: %s", sql)
+            text = f"snowglobe failed: {type(error).__name__}: {error} in: {sql}"
             return fail(SqlError(370001, text, "XX000"))
 
     async def _run(self, session: Session, request: Request, body: Json) -> Json | bytes:

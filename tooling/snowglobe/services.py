@@ -12,7 +12,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from snowglobe import identifiers, listing, stages
+from snowglobe import identifiers, listing, secret, stages
 from snowglobe.context import Context
 from snowglobe.cortex import python_value
 from snowglobe.job import Job, service_id
@@ -42,6 +42,7 @@ def execute(context: Context, match: re.Match[str]) -> Rows:
     name = context.name(prefix)
     spec["STAGE_PATH"] = stages.qualified(context, spec["STAGE_PATH"])
     stages.folder(context, spec["STAGE_PATH"])
+    secret.qualified(context, spec)
     if options.get("GENERATE_SUFFIX"):
         name = (*name[:2], (name[2] + uuid.uuid4().hex[:12]).upper())
     job = context.jobs.submit(name, pool, spec, options, context.session.user, context.session.role)

@@ -29,7 +29,7 @@ COLUMNS: list[Column] = [
 
 def create(context: Context, match: re.Match[str]) -> Rows:
     name = context.name(match["name"])
-    _require_schema(context, name)
+    require_schema(context, name)
     options = match["rest"] or ""
     if _URL.search(options):
         raise context.unknown()
@@ -165,7 +165,7 @@ def qualified(context: Context, place: str) -> str:
     return "@" + identifiers.dotted(context.name(match[1])) + (f"/{path}" if path else "")
 
 
-def _require_schema(context: Context, name: Name) -> None:
+def require_schema(context: Context, name: Name) -> None:
     if not context.engine.has(name[0], name[1]):
         raise missing("Schema", identifiers.dotted(name[:2]))
 

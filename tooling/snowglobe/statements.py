@@ -10,7 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 
-from snowglobe import catalog, experiments, files, grants, loading, objects, policies, pools, services, stages, users
+from snowglobe import (
+    catalog,
+    experiments,
+    files,
+    grants,
+    loading,
+    objects,
+    policies,
+    pools,
+    secret,
+    services,
+    stages,
+    users,
+)
 from snowglobe.context import Context
 from snowglobe.wire import Reply
 
@@ -26,7 +39,7 @@ REPLACE, MAYBE, GONE = "(?P<replace>OR REPLACE )?", "(?P<maybe>IF NOT EXISTS )?"
 REST, TAIL = r"(?P<rest>\s.*)?", r"(?P<tail>\s.*)?"
 ITEM = rf'CURRENT_(?:{catalog.CURRENT})\s*\(\s*\)(?: (?:AS )?(?:"[^"]*"|\w+))?'
 THINGS = (
-    r"(?P<kind>(?:EXTERNAL ACCESS|API|NOTIFICATION|SECURITY|STORAGE) INTEGRATION|IMAGE REPOSITORY|SECRET|NETWORK RULE"
+    r"(?P<kind>(?:EXTERNAL ACCESS|API|NOTIFICATION|SECURITY|STORAGE) INTEGRATION|IMAGE REPOSITORY|NETWORK RULE"
     r"|ROW ACCESS POLICY)"
 )
 RUN = "ALTER EXPERIMENT <name>"
@@ -98,7 +111,12 @@ STATEMENTS: tuple[tuple[str, Handler], ...] = (
         catalog.show_integrations,
     ),
     (r"DESC(?:RIBE)? (?:EXTERNAL ACCESS )?INTEGRATION <name>", catalog.describe_integration),
-    (rf"SHOW (?P<kind>IMAGE REPOSITORIES|SECRETS|NETWORK RULES|ROW ACCESS POLICIES){TAIL}", catalog.show_objects),
+    (rf"SHOW (?P<kind>IMAGE REPOSITORIES|NETWORK RULES|ROW ACCESS POLICIES){TAIL}", catalog.show_objects),
+    # secrets
+    (rf"CREATE {REPLACE}SECRET {MAYBE}<name>{REST}", secret.create),
+    (rf"ALTER SECRET {GONE}<name> SET{REST}", secret.alter),
+    (rf"DROP SECRET {GONE}<name>", secret.drop),
+    (rf"SHOW SECRETS{TAIL}", secret.show),
     # stages and files
     (rf"CREATE {REPLACE}(?P<temporary>(?:SCOPED )?TEMP(?:ORARY)? )?STAGE {MAYBE}<name>{REST}", stages.create),
     (r"DESC(?:RIBE)? STAGE <name>", stages.describe),

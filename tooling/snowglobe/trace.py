@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any
 
 from snowglobe.clock import now
+
+_SECRET = re.compile(r"\b((?:SECRET_STRING|PASSWORD)\s*=).*", re.IGNORECASE | re.DOTALL)
+
+
+def holds_secret(sql: str) -> bool:
+    return _SECRET.search(sql) is not None
+
+
+def masked(sql: str) -> str:
+    """A statement as it may be written down or said: nothing that follows a secret's `=` is left of it."""
+    return _SECRET.sub(r"\1 '****'", sql)
 
 
 class Trace:
