@@ -211,7 +211,7 @@ def test_names_that_one_disk_can_not_tell_apart() -> None:
 
 def test_every_keyword_of_the_schemas_is_explained() -> None:
     said = {"type", "properties", "items", "propertyNames", "default", "additionalProperties", *shape._EXPLAIN}
-    annotations = {"$schema", "title", "description", "examples", "x-change", "x-form"}
+    annotations = {"$schema", "title", "description", "examples", "writeOnly", "x-change", "x-form"}
 
     def keywords(node: dict[str, Any]) -> Iterator[str]:
         yield from node

@@ -23,7 +23,11 @@ class Roles:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where runs go. `pools` maps the alias that experiments use to a compute pool."""
+    """Where runs go. `pools` maps the alias that experiments use to a compute pool.
+
+    `secrets` maps an environment variable of jobs to the full name of the Snowflake secret that it holds;
+    `model_access` is the integration with which a model's job reaches the hub.
+    """
 
     name: str
     database: str
@@ -35,6 +39,8 @@ class Environment:
     warehouse: str = ""
     pools: Mapping[str, str] = field(default_factory=dict)
     external_access: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    model_access: str = ""
 
     @property
     def roles(self) -> Roles:

@@ -6,7 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -21,11 +21,18 @@ HEARTBEAT_SECONDS = 10
 
 @dataclass(frozen=True)
 class Payload:
-    """`files` are the job's app folder, by relative path."""
+    """`files` are the job's app folder, by relative path, and `claim` is the stage that it lies on.
+
+    `secrets` maps environment variables of the job to secrets by their full names, `variables` to what they say;
+    `access` are external access integrations beside the environment's.
+    """
 
     claim: str
     job_name: str
     files: Mapping[str, bytes]
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    access: tuple[str, ...] = ()
 
 
 def claim_name(action: Action) -> str:

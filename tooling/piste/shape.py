@@ -200,6 +200,9 @@ def _wrong_form(path: Path, error: ValidationError) -> Iterator[Finding]:
         message = "A dataset can't be an input; only what lies on a stage is fetched into ./inputs."
         yield path, message, "Name it in the recipe as a source's  dataset_uri  or copy its files to a stage."
         return
+    if _node(error).get("writeOnly"):  # perhaps the secret itself: not to be repeated in anybody's log
+        yield path, f"What stands here must be {_node(error)['x-form']}.", example(_last(path), _node(error))
+        return
     yield path, f"{quoted(_found(error))} must be {_node(error)['x-form']}.", example(_last(path), _node(error))
 
 

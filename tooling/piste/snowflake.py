@@ -279,7 +279,7 @@ class Account:
                 file = Path(directory, path)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
-            options = {"runtime_environment": image} if image else {}
+            access = list(dict.fromkeys([*self.environment.external_access, *payload.access]))
             job = self._do(
                 lambda session: jobs.submit_directory(
                     directory,
@@ -287,11 +287,11 @@ class Account:
                     entrypoint="main.py",
                     stage_name=payload.claim,
                     target_instances=nodes,
-                    external_access_integrations=list(self.environment.external_access) or None,
+                    external_access_integrations=access or None,
                     session=session,
                     name=payload.job_name,
                     comment=comment,
-                    **options,
+                    **_options(payload, image),
                 )
             )
         return str(job.name)
@@ -398,6 +398,20 @@ class Account:
             if error.code == MISSING:
                 return []
             raise
+
+
+def _options(payload: Payload, image: str | None) -> dict[str, Any]:
+    """What not every submission has. Secrets go by name: Snowflake puts their strings into the container."""
+    asked = [
+        {"snowflakeSecret": {"objectName": secret}, "envVarName": variable, "secretKeyRef": "secret_string"}
+        for variable, secret in payload.secrets.items()
+    ]
+    options = {
+        "runtime_environment": image,
+        "env_vars": dict(payload.variables),
+        "spec_overrides": {"spec": {"containers": [{"name": "main", "secrets": asked}]}} if asked else None,
+    }
+    return {name: value for name, value in options.items() if value}
 
 
 def _event(row: Row) -> Event:

@@ -17,6 +17,16 @@ ISSUER: Final = "https://token.actions.githubusercontent.com"
 WAREHOUSE: Final = "PISTE_WH"
 POLICY: Final = "PISTE_READERS"
 
+HUB_HOSTS = (
+    "huggingface.co",
+    "cdn-lfs.huggingface.co",
+    "cdn-lfs-us-1.huggingface.co",
+    "cas-bridge.xethub.hf.co",
+    "cas-server.xethub.hf.co",
+    "transfer.xethub.hf.co",
+)
+"""Where the hub's client asks for a model, and from where it gets the files."""
+
 SCHEMA_PRIVILEGES = ("USAGE", "CREATE STAGE", "CREATE TABLE", "CREATE VIEW", "CREATE SERVICE", "CREATE EXPERIMENT")
 """What a role that submits must have on the environment's schema."""
 
@@ -76,6 +86,8 @@ def needs(place: Place, experiments: Iterable[Experiment]) -> tuple[Need, ...]:
         *_schema(place),
         *_pools(place),
         *_packages(place),
+        *_model_access(place),
+        *_secrets(place),
         *_stages(place, known),
         *_data(place, known),
         *_jobs(place),
@@ -166,6 +178,31 @@ def _packages(place: Place) -> Iterator[Need]:
         submit = place.roles.submit
         yield Need(topic, f"external access integration {name}", sql, sight.integration(name), frozenset({submit}))
         yield from _may(topic, ["USAGE"], "INTEGRATION", name, [submit])
+
+
+def _model_access(place: Place) -> Iterator[Need]:
+    name, submit = place.environment.model_access, place.roles.submit
+    if not name:
+        return
+    topic, rule = "the hub, for `piste model add` alone", f"{place.schema}.{name}_HOSTS"
+    hosts = ", ".join(f"'{host}'" for host in HUB_HOSTS)
+    sql = (
+        f"CREATE NETWORK RULE IF NOT EXISTS {rule} MODE = EGRESS TYPE = HOST_PORT\n"
+        f"  VALUE_LIST = ({hosts});\n"
+        f"CREATE EXTERNAL ACCESS INTEGRATION IF NOT EXISTS {name}\n"
+        f"  ALLOWED_NETWORK_RULES = ({rule}) ENABLED = TRUE;"
+    )
+    what = f"external access integration {name} (the hub, for piste model add)"
+    yield Need(topic, what, sql, sight.integration(name), frozenset({submit}))
+    yield from _may(topic, ["USAGE"], "INTEGRATION", name, [submit])
+
+
+def _secrets(place: Place) -> Iterator[Need]:
+    topic, submit = "what jobs are given by name: put each value in place of <token>", place.roles.submit
+    for variable, name in sorted(place.environment.secrets.items()):
+        sql = f"CREATE SECRET IF NOT EXISTS {name} TYPE = GENERIC_STRING SECRET_STRING = '<token>';"
+        yield Need(topic, f"secret {name} ({variable})", sql, sight.secret(name), frozenset({submit}))
+        yield from _may(topic, ["READ"], "SECRET", name, [submit])
 
 
 def _stages(place: Place, experiments: Iterable[Experiment]) -> Iterator[Need]:

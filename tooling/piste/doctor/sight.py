@@ -162,6 +162,11 @@ def integration(name: str) -> Check:
     return lambda eyes: Seen(eyes.named("EXTERNAL ACCESS INTEGRATIONS", name) is not None)
 
 
+def secret(name: str) -> Check:
+    database, schema, last = name.split(".")
+    return lambda eyes: Seen(eyes.named("SECRETS", last, f" IN SCHEMA {database}.{schema}") is not None)
+
+
 def files(location: str) -> Check:
     def check(eyes: Eyes) -> Seen:
         found = eyes.rows(f"LIST {location}")

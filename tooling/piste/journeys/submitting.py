@@ -192,7 +192,7 @@ def _start(account: Account, job: _Job, body: Mapping[str, Any]) -> str:
     files = {**job.payload.files, CLAIM_FILE: json.dumps(body, sort_keys=True, ensure_ascii=False).encode()}
     comment = f"piste {job.action.variant.title} {job.payload.claim}"
     try:
-        made = replace(job.payload, files=files)
+        made = replace(job.payload, files=files, secrets=account.environment.secrets)
         return account.submit(made, job.pool.name, job.nodes, job.runtime.image, comment)
     except SnowflakeRefused:
         account.close(job.payload.claim, "its submitter, whose submission was refused")
