@@ -20,7 +20,7 @@ from piste.resources import payload_files, schema
 from piste.variants import all_variants
 
 FOLDER = Path(__file__).parents[1] / "schemas"
-NAMES = ("experiment", "suite", "report", "plan", "settings")
+NAMES = ("experiment", "suite", "report", "plan", "settings", "model")
 INPUTS = ("experiment", "suite", "settings")
 
 

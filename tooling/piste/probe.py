@@ -20,6 +20,7 @@ from piste import cost, resources
 from piste.environment import Pool, Runtime, Settings
 from piste.errors import PisteError, PolicyRefused, SnowflakeRefused
 from piste.inferences import INFERENCES, Inference, Report, Tried, Verdict
+from piste.journeys.planning import cheapest_pool
 from piste.observed import ENDED_JOBS, FENCE
 from piste.payload import Payload
 from piste.snowflake import EXISTS, MISSING, OBSERVE, Account, Answer
@@ -80,13 +81,10 @@ def ready(account: Account, settings: Settings, root: Path) -> Ready:
         PolicyRefused: even that may cost too much; nothing was made.
         PisteError: the environment has no pool that this role may see.
     """
-    known = account.pools()
-    found = [known[name.upper()] for name in account.environment.pools.values() if name.upper() in known]
-    if not found:
+    pool = cheapest_pool(account, settings.credits)
+    if pool is None:
         raise PisteError("The environment has no compute pool.", "Run `piste doctor` for the SQL that makes it.")
-    rates = {pool.name: settings.credits.get(pool.family) for pool in found}
-    pool = min(found, key=lambda pool: (rates[pool.name] is None, rates[pool.name] or 0.0, pool.name))
-    rate, nodes = rates[pool.name], min(JOBS, pool.nodes)
+    rate, nodes = settings.credits.get(pool.family), min(JOBS, pool.nodes)
     at_most = None if rate is None else cost.credits(SECONDS, nodes, rate)
     if at_most is not None and at_most > MOST_CREDITS:
         raise PolicyRefused(

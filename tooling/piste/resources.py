@@ -16,7 +16,7 @@ _SCHEMAS = (_PACKAGE / "schemas", _PACKAGE.parent.parent / "schemas")
 
 @cache
 def schema(name: str) -> dict[str, Any]:
-    """One of experiment, suite, report, plan, settings. Shared: don't change it."""
+    """One of experiment, suite, report, plan, settings, model. Shared: don't change it."""
     folder = next(folder for folder in _SCHEMAS if folder.is_dir())
     document: dict[str, Any] = json.loads((folder / f"{name}.schema.json").read_bytes())
     return document

@@ -272,6 +272,18 @@ class Account:
             row["name"]: Pool(row["name"], row["instance_family"], int(row["max_nodes"]), row["state"]) for row in rows
         }
 
+    def ensure_stage(self, name: str) -> None:
+        """A stage that jobs can mount and fetch from; nothing happens if it is there."""
+        self._sql(f"CREATE STAGE IF NOT EXISTS {name} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')")
+
+    def stages(self, prefix: str) -> list[Stage]:
+        rows = self._sql(f"SHOW STAGES LIKE {_beginning(prefix)} IN SCHEMA {self._schema}")
+        return [Stage(row["name"], row["comment"] or "", _iso(row["created_on"])) for row in rows]
+
+    def jobs(self, prefix: str) -> list[Job]:
+        rows = self._sql(f"SHOW JOB SERVICES LIKE {_beginning(prefix)} IN SCHEMA {self._schema}")
+        return [Job(row["name"], row["status"]) for row in rows]
+
     def submit(self, payload: Payload, pool: str, nodes: int, image: str | None, comment: str) -> str:
         """Upload the payload into the claim's stage and start its job; returns the job's name."""
         with tempfile.TemporaryDirectory() as directory:
@@ -307,6 +319,16 @@ class Account:
                 return bytes(stream.read())
 
         return self._do(whole)
+
+    def files(self, stage: str, folder: str = "") -> dict[str, int]:
+        """What lies on a stage, or in a folder of it: bytes by the path inside the stage."""
+        rows = self._unless_missing(f"LIST @{self._schema}.{stage}/{folder + '/' if folder else ''}")
+        return {str(row["name"]).partition("/")[2]: int(row["size"]) for row in rows}
+
+    def put(self, source: Path, stage: str, folder: str) -> None:
+        """Upload one file under its own name, in place of what is there."""
+        target = f"@{self._schema}.{stage}/{folder}"
+        self._do(lambda session: session.file.put(str(source), target, auto_compress=False, overwrite=True))
 
     def sizes(self, run: str, folder: str = "") -> int:
         """Bytes of a run's stage, or of a folder of it."""
@@ -421,6 +443,11 @@ def _event(row: Row) -> Event:
 def _iso(moment: datetime | str) -> str:
     at = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment))
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _beginning(prefix: str) -> str:
+    """A pattern of LIKE."""
+    return _literal(prefix.replace("_", r"\_") + "%")
 
 
 def _literal(text: str) -> str:

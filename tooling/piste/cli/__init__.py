@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from piste.cli import github, keeping, looking, reconciling
+from piste.cli import github, keeping, looking, models, reconciling
 from piste.cli.common import Place
 
 
@@ -41,7 +41,7 @@ def main(
 
     \b
     Every day:  new, run, plan, status, compare
-    Operating:  validate, apply, collect, cancel, logs, ledger, gc, doctor, demo
+    Operating:  validate, apply, collect, cancel, logs, model, ledger, gc, doctor, demo
     Workflows:  github
 
     \b
@@ -65,6 +65,7 @@ for _command in (
     *(reconciling.validate, reconciling.plan, reconciling.apply, reconciling.run, reconciling.collect),
     *(looking.status, looking.compare, looking.cancel, looking.logs),
     *(keeping.ledger, keeping.gc, keeping.new, keeping.doctor, keeping.demo),
+    models.model,
     github.github,
 ):
     main.add_command(_command)

@@ -16,6 +16,7 @@ import click
 from piste.errors import InvalidInput, PisteError
 
 if TYPE_CHECKING:
+    from piste.environment import Settings
     from piste.journeys import Desired
     from piste.snowflake import Account
 
@@ -78,9 +79,15 @@ def shown_as(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
 @contextlib.contextmanager
 def opened(at: Place, desired: Desired) -> Iterator[Account]:
     """The account that a command works on."""
+    with connected(at, desired.settings) as account:
+        yield account
+
+
+@contextlib.contextmanager
+def connected(at: Place, settings: Settings) -> Iterator[Account]:
     from piste.snowflake import connect
 
-    with connect(desired.settings.chosen(at.environment or ""), at.connection) as account:
+    with connect(settings.chosen(at.environment or ""), at.connection) as account:
         yield account
 
 

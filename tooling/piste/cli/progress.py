@@ -35,16 +35,24 @@ class Progress:
 
     def show(self, look: Look) -> None:
         from piste import rendering
-        from piste.durations import duration
 
-        if look.silence and time.monotonic() - self._spoke > self.SILENCE:
-            silence = duration(look.silence)
-            click.echo(f"{time.strftime('%H:%M:%S')}  Snowflake does not answer for {silence}; waiting on", err=True)
-            self._spoke = time.monotonic()
+        self.silent(look.silence)
         for run in () if look.silence else look.runs:
             text = f"{run.title}: {rendering.doing(run) if run.live else rendering.what(run)}"
-            new = self._said.get(run.name) != text
-            if new or (run.live and time.monotonic() - self._spoke > self.SILENCE):
-                click.echo(f"{time.strftime('%H:%M:%S')}  {text}", err=True)
-                self._said[run.name] = text
-                self._spoke = time.monotonic()
+            self.tell(run.name, text, run.live)
+
+    def silent(self, seconds: float) -> None:
+        from piste.durations import duration
+
+        if seconds and time.monotonic() - self._spoke > self.SILENCE:
+            self._echo(f"Snowflake does not answer for {duration(seconds)}; waiting on")
+
+    def tell(self, name: str, text: str, live: bool) -> None:
+        if self._said.get(name) != text or (live and time.monotonic() - self._spoke > self.SILENCE):
+            self._said[name] = text
+            self._echo(text)
+
+    def _echo(self, text: str) -> None:
+        click.echo(f"{time.strftime('%H:%M:%S')}  {text}", err=True)
+        self._spoke = time.monotonic()
+

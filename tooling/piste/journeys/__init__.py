@@ -6,6 +6,15 @@ from piste.journeys.cleaning import delete, unneeded
 from piste.journeys.collecting import Collected, collect, settle
 from piste.journeys.comparing import compare, compare_files
 from piste.journeys.ledger import begin, import_reports
+from piste.journeys.mirroring import (
+    Mirroring,
+    add_folder,
+    all_models,
+    begin_mirroring,
+    find_model,
+    finish_mirroring,
+    follow_mirroring,
+)
 from piste.journeys.planning import plan_live, plan_offline
 from piste.journeys.publishing import BRANCH as REPORTS_BRANCH
 from piste.journeys.publishing import Published, Publisher, publish, tell_tried
@@ -19,11 +28,15 @@ __all__ = [
     "Collected",
     "Desired",
     "Look",
+    "Mirroring",
     "Published",
     "Publisher",
     "Submission",
+    "add_folder",
+    "all_models",
     "apply",
     "begin",
+    "begin_mirroring",
     "cancel",
     "changed",
     "collect",
@@ -32,8 +45,11 @@ __all__ = [
     "cut_down",
     "delete",
     "ended_well",
+    "find_model",
+    "finish_mirroring",
     "follow",
     "follow_log",
+    "follow_mirroring",
     "import_reports",
     "live",
     "logs",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from piste import ending, observed
 from piste.admission import admit
-from piste.environment import Environment
+from piste.environment import Environment, Pool
 from piste.errors import Problem
 from piste.experiment import Variant
 from piste.journeys.ledger import look
@@ -75,3 +76,10 @@ def pool_name(environment: Environment, alias: str) -> str | None:
     if not alias and len(environment.pools) == 1:
         return next(iter(environment.pools.values()))
     return environment.pools.get(alias)
+
+
+def cheapest_pool(account: Account, rates: Mapping[str, float]) -> Pool | None:
+    """Of the environment's pools that this role may see; `rates` is credits per node-hour by instance family."""
+    known = account.pools()
+    found = [known[name.upper()] for name in account.environment.pools.values() if name.upper() in known]
+    return min(found, key=lambda pool: (rates.get(pool.family, math.inf), pool.name), default=None)

@@ -97,7 +97,7 @@ def _job(desired: Desired, pool: Pool, code: Mapping[str, bytes], action: Action
     credits = at_most(action.variant, desired.settings.credits.get(pool.family))
     if refused := too_dear(action.variant, credits):
         raise PolicyRefused(refused, "Lower compute.timeout, or raise compute.max_credits. Nothing was submitted.")
-    runtime = _runtime(desired.settings, train.get("runtime", ""))
+    runtime = runtime_of(desired.settings, train.get("runtime", ""))
     files = repository.declared_files(desired.root, desired.experiment(action.variant.experiment))
     made = payload(action, code, files, (desired.settings_root / runtime.lock).read_bytes())
     return _Job(action, made, pool, runtime, train.get("nodes", 1), credits)
@@ -117,7 +117,7 @@ def _pool(environment: Environment, pools: Mapping[str, Pool], action: Action) -
     return pools[name.upper()]
 
 
-def _runtime(settings: Settings, name: str) -> Runtime:
+def runtime_of(settings: Settings, name: str) -> Runtime:
     """The runtime of that name; a baseline names none and gets the settings' own."""
     wanted = name or settings.runtime
     if wanted in settings.runtimes:
