@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from piste import doctor, problems, settings
+from piste.doctor.needs import HUB_HOSTS
 from piste.environment import Environment
 from piste.errors import InvalidInput
 
@@ -58,9 +59,11 @@ def examined(environment: Environment, answers: Mapping[str, Sequence[Mapping[st
     """An account that answers these statements, by their beginning, and has nothing else."""
 
     def ask(statement: str) -> Sequence[Mapping[str, Any]] | None:
-        return next((rows for start, rows in answers.items() if statement.startswith(start)), [])
+        session = {"SELECT CURRENT_ROLE()": [{"ROLE": "PISTE_SUBMIT", "LOGIN": "ANA", "WAREHOUSE": "WH"}]}
+        told = {**session, **answers}
+        return next((rows for start, rows in told.items() if statement.startswith(start)), [])
 
-    return {one.what: one for one in doctor.examine(ask, environment, ())}
+    return {one.what: one for one in doctor.examine(ask, environment, ()).findings}
 
 
 HUB = "external access integration PISTE_HUB (the hub, for piste model add)"
@@ -71,7 +74,10 @@ def test_doctor_says_which_are_missing(tmp_path: Path) -> None:
     environment = read(tmp_path, SETTINGS)
     found = examined(environment, {})
     assert "TYPE = GENERIC_STRING SECRET_STRING = '<token>';" in found[SECRET].sql
-    assert "GRANT READ ON SECRET PISTE.DEV.HF_TOKEN TO ROLE PISTE;" in found[SECRET].sql
+    assert (
+        found["READ on secret PISTE.DEV.HF_TOKEN"].sql
+        == "GRANT READ ON SECRET PISTE.DEV.HF_TOKEN TO ROLE PISTE_SUBMIT;"
+    )
     assert not found[SECRET].well
     assert not found[OTHER].well
     there = {"SHOW SECRETS LIKE 'HF_TOKEN' IN SCHEMA PISTE.DEV": [{"name": "HF_TOKEN"}]}
@@ -83,12 +89,10 @@ def test_doctor_says_which_are_missing(tmp_path: Path) -> None:
 def test_doctor_says_how_the_hub_is_reached(tmp_path: Path) -> None:
     environment = read(tmp_path, SETTINGS)
     found = examined(environment, {})
-    rule = found["network rule PISTE.DEV.PISTE_HUB_HOSTS"]
-    assert all(f"'{host}'" in rule.sql for host in doctor.HUB_HOSTS)
-    assert "ALLOWED_NETWORK_RULES = (PISTE.DEV.PISTE_HUB_HOSTS)" in found[HUB].sql
-    sql = doctor.sql(found.values())
+    sql = found[HUB].sql
+    assert all(f"'{host}'" in sql for host in HUB_HOSTS)
+    assert "ALLOWED_NETWORK_RULES = (PISTE.DEV.PISTE_HUB_HOSTS)" in sql
     assert sql.index("CREATE NETWORK RULE") < sql.index("CREATE EXTERNAL ACCESS INTEGRATION IF NOT EXISTS PISTE_HUB")
     reached = examined(environment, {"SHOW EXTERNAL ACCESS INTEGRATIONS LIKE 'PISTE_HUB'": [{"name": "PISTE_HUB"}]})
     assert reached[HUB].well
-    assert not any("network rule" in what for what in reached)
     assert not any("hub" in what for what in examined(Environment("dev", "PISTE", "DEV"), {}))

@@ -22,7 +22,6 @@ def model() -> None:
     """Put models where jobs find them, once: @MODELS/NAME."""
 
 
-
 @model.command("add")
 @click.argument("name")
 @click.option("--repo", "repository", metavar="ORG/MODEL", default="", help="A model of the Hugging Face hub.")
@@ -76,7 +75,6 @@ def add_model(
     return 0
 
 
-
 def _mirrored(
     at: Place, account: Account, settings: Settings, wish: Wish, pool: str, secret: str
 ) -> tuple[Model, bool]:
@@ -101,7 +99,6 @@ def _mirrored(
     return journeys.finish_mirroring(account, going, status)
 
 
-
 def _say_model(made: Model, already: bool) -> None:
     from piste.models import place as located
 
@@ -109,7 +106,6 @@ def _say_model(made: Model, already: bool) -> None:
     click.echo(f"{located(made.name)} {'is there' if already else 'is complete'}{when}: {made.title}")
     if already:
         click.echo("nothing to do", err=True)
-
 
 
 @model.command("list")
@@ -129,4 +125,3 @@ def list_models(at: Place, shape: str) -> int:
             f"{models.place(name)}: no {models.FILE}: not complete, or not put there by piste model add", err=True
         )
     return 0
-

@@ -55,4 +55,3 @@ class Progress:
     def _echo(self, text: str) -> None:
         click.echo(f"{time.strftime('%H:%M:%S')}  {text}", err=True)
         self._spoke = time.monotonic()
-

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from piste import git, models, observed, resources
-from piste.environment import Environment, Settings, choices
+from piste.environment import Environment, Pool, Settings, choices
 from piste.errors import PisteError, SnowflakeRefused, SnowflakeUnreachable
 from piste.journeys.planning import cheapest_pool
 from piste.journeys.submitting import runtime_of
@@ -25,7 +25,7 @@ from piste.models import FILE, STAGE, Model, Wish
 from piste.payload import Payload, job_name
 
 if TYPE_CHECKING:
-    from piste.snowflake import Account, Pool
+    from piste.snowflake import Account
 
 TOKEN = "HF_TOKEN"
 """The variable from which the hub's client reads its token, and the secret that is used where none is named."""
@@ -153,7 +153,8 @@ def _chosen_pool(account: Account, settings: Settings, alias: str) -> Pool:
     if alias and alias not in environment.pools:
         hint = choices(alias, environment.pools, f"environments.{environment.name}.pools")
         raise PisteError(f"The environment {environment.name} has no pool {alias!r}.", hint)
-    pool = account.pool(environment.pools[alias]) if alias else cheapest_pool(account, settings.credits)
+    named = account.pools().get(environment.pools[alias].upper()) if alias else None
+    pool = named if alias else cheapest_pool(account, settings.credits)
     if pool is None:
         raise PisteError("There is no compute pool for it.", "Run `piste doctor` for the SQL that makes one.")
     return pool
