@@ -228,6 +228,32 @@ def test_who_asks_is_said_first(role: str, words: str) -> None:
     assert parts == ["ACCOUNTADMIN", submit]
 
 
+@pytest.mark.parametrize(
+    ("user", "identities", "seen"),
+    [
+        ({}, [], (False, "it has no workload identity")),
+        ({"has_rsa_public_key": "true"}, [], (True, "by a key pair")),
+        ({"has_rsa_public_key": True}, [], (True, "by a key pair")),
+        ({}, [{"type": "AWS", "additional_info": "{}"}], (False, "it is for AWS")),
+        ({}, [{"type": "OIDC", "additional_info": None}], (False, "it is for OIDC")),
+        ({}, None, (None, "this role can't see what it logs in with")),
+    ],
+)
+def test_what_a_user_logs_in_with(user: dict[str, Any], identities: Rows | None, seen: tuple[bool | None, str]) -> None:
+    ask = account("ACCOUNTADMIN", SHOW_USERS=[{"name": "PISTE_TRY", **user}], SHOW_USER_WORKLOAD=identities)
+    finding = next(one for one in examine(ask, DEV, [], "me/it").findings if one.what.startswith("user PISTE_TRY"))
+    assert (finding.well, finding.detail) == seen
+
+
+@pytest.mark.parametrize("idle", [None, "", 0, "0", "null"])
+def test_what_never_suspends(idle: object) -> None:
+    warehouse = {"name": "WH", "auto_suspend": idle}
+    pool = {"name": "PISTE_CPU", "state": "IDLE", "max_nodes": 1, "instance_family": "F", "auto_suspend_secs": idle}
+    ask = account("RUNNER", SHOW_WAREHOUSES=[warehouse], SHOW_COMPUTE_POOLS=[pool])
+    assert found(ask, "a warehouse").sql == "ALTER WAREHOUSE WH SET AUTO_SUSPEND = 60;"
+    assert found(ask, "compute pool").sql == "ALTER COMPUTE POOL PISTE_CPU SET AUTO_SUSPEND_SECS = 300;"
+
+
 def test_what_can_t_be_seen_is_not_well_either() -> None:
     told = text(examine(account("ACCOUNTADMIN"), DEV, []))
     assert "unseen   service users  (no repository on GitHub is known: --github OWNER/REPO)" in told

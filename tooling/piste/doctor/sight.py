@@ -94,7 +94,7 @@ def warehouse(name: str) -> Check:
         row = eyes.named("WAREHOUSES", used) if used else None
         if not used or (eyes.administers and row is None):
             return Seen(False)
-        if row is not None and not int(row["auto_suspend"] or 0):
+        if row is not None and not _seconds(row.get("auto_suspend")):
             return Seen(False, f"{used} never suspends", f"ALTER WAREHOUSE {used} SET AUTO_SUSPEND = 60;")
         return Seen(True, used)
 
@@ -150,7 +150,7 @@ def pool(name: str) -> Check:
         if row is None:
             return Seen(False)
         detail = f"{row['state']}, {row['max_nodes']} × {row['instance_family']}"
-        if not int(row["auto_suspend_secs"] or 0):
+        if not _seconds(row.get("auto_suspend_secs")):
             sql = f"ALTER COMPUTE POOL {name} SET AUTO_SUSPEND_SECS = 300;"
             return Seen(False, f"{detail}, never suspends: it costs while it idles", sql)
         return Seen(True, f"{detail}, suspends after {row['auto_suspend_secs']} s")
@@ -195,7 +195,9 @@ def tables(place: str, needed: Mapping[str, tuple[str, Collection[str]]], role: 
         ]
         if absent:
             return Seen(False, f"not there: {', '.join(absent)}; the first `piste apply` makes them too")
-        held = eyes.rights(role) or frozenset()
+        held = eyes.rights(role)
+        if held is None:
+            return Seen(False, f"SHOW GRANTS TO ROLE {role} was refused")
         lacking = {name: missing(held, rights, kind, f"{place}.{name}") for name, (kind, rights) in needed.items()}
         lines = [
             grant(privileges, needed[name][0], f"{place}.{name}", role)
@@ -241,29 +243,36 @@ def policy(place: str, name: str, tables: Collection[str]) -> Check:
 
 
 def login(user: str, issuer: str, subject: str) -> Check:
-    """Whether a user's workload identity is what GitHub will say, to the letter."""
+    """Whether a user's workload identity is what GitHub will say, to the letter; a user may have a key instead."""
 
     def check(eyes: Eyes) -> Seen:
-        if eyes.named("USERS", user) is None:
+        row = eyes.named("USERS", user)
+        if row is None:
             return Seen(False)
         mine = eyes.of_session("LOGIN").upper() == user
         whose = "" if mine else f" FOR USER {user}"
         rows = eyes.rows(f"SHOW USER WORKLOAD IDENTITY AUTHENTICATION METHODS{whose}")
         if rows is None:
             return Seen(None, "this role can't see what it logs in with")
-        told = [json.loads(str(row["additional_info"])) for row in rows if row["type"] == "OIDC"]
-        if any((one.get("issuer"), one.get("subject")) == (issuer, subject) for one in told):
+        told = [_identity(row) for row in rows]
+        if (issuer, subject) in told:
             return Seen(True)
-        others = ", ".join(str(one.get("subject")) for one in told)
-        return Seen(
-            False, f"it is for {others}" if others else "it has no workload identity", _identify(user, issuer, subject)
-        )
+        if not told and (mine or str(row.get("has_rsa_public_key")).lower() == "true"):
+            return Seen(True, "by a key pair")
+        detail = f"it is for {', '.join(named for _, named in told)}" if told else "it has no workload identity"
+        identity = f"(TYPE = OIDC ISSUER = '{issuer}' SUBJECT = '{subject}')"
+        return Seen(False, detail, f"ALTER USER {user} SET WORKLOAD_IDENTITY = {identity};")
 
     return check
 
 
-def _identify(user: str, issuer: str, subject: str) -> str:
-    return f"ALTER USER {user} SET WORKLOAD_IDENTITY = (TYPE = OIDC ISSUER = '{issuer}' SUBJECT = '{subject}');"
+def _identity(row: Row) -> tuple[str, str]:
+    """Its issuer and subject; of another kind than OIDC, its kind."""
+    try:
+        info = json.loads(str(row.get("additional_info")))
+        return str(info["issuer"]), str(info["subject"])
+    except (ValueError, KeyError, TypeError):
+        return "", str(row.get("type"))
 
 
 def limits(role: str, allowed: Callable[[Right], bool], concerned: Callable[[Right], bool]) -> Check:
@@ -289,13 +298,16 @@ def _revoke(role: str) -> Callable[[Right], str]:
         privilege, kind, name = right
         if kind == "ROLE":
             return f"REVOKE ROLE {name} FROM ROLE {role};"
-        return (
-            ""
-            if privilege == "OWNERSHIP"
-            else f"REVOKE {privilege} ON {kind.replace('_', ' ')} {name} FROM ROLE {role};"
-        )
+        if privilege == "OWNERSHIP":
+            return ""
+        return f"REVOKE {privilege} ON {kind.replace('_', ' ')} {name} FROM ROLE {role};"
 
     return sql
+
+
+def _seconds(idle: object) -> int:
+    """0 where nothing ever suspends, whatever Snowflake calls that."""
+    return int(str(idle)) if str(idle).isdigit() else 0
 
 
 def _kind(text: object) -> str:
