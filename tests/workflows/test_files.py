@@ -166,9 +166,9 @@ def test_commands_are_documented() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_documented_command_is_one(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("pull-request", "experiments", "DIR"):
+    for folder in ("pull-request", "experiments", "DIR", "our-base"):
         Path(folder).mkdir()
-    words = shlex.split(command.replace("…", "X").replace("[--follow]", "--follow"))[1:]
+    words = shlex.split(command.partition(" > ")[0].replace("…", "X").replace("[--follow]", "--follow"))[1:]
     group: click.Command = main
     context: click.Context | None = None
     while True:
