@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from snowglobe import pins
+
 STAGE_MOUNT = "/mnt/job_stage"
 RESULT_MOUNT = "/mnt/job_result"
 IMAGE = Path(__file__).parent / "image"
@@ -23,7 +25,7 @@ _PIP = """#!/bin/sh
 # Checks the pins against what is installed: nothing is downloaded, nothing is changed.
 case "$1" in uninstall|download|wheel) echo "snowglobe: pip $1 is refused in a job" >&2; exit 1;; esac
 export PIP_NO_INDEX=1 PIP_DRY_RUN=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
-exec {python} -m pip "$@"
+exec {python} -I {pins} "$@"
 """
 
 
@@ -31,10 +33,11 @@ def build(directory: Path) -> Path:
     """The folder of commands that a job's PATH begins with."""
     commands = directory / "bin"
     commands.mkdir(parents=True, exist_ok=True)
-    python, image = shlex.quote(sys.executable), shlex.quote(str(IMAGE))
+    words = {"python": sys.executable, "image": str(IMAGE), "pins": pins.__file__}
+    quoted = {name: shlex.quote(word) for name, word in words.items()}
     scripts = {"python": _PYTHON, "python3": _PYTHON, "pip": _PIP, "pip3": _PIP}
     for name, text in scripts.items():
-        (commands / name).write_text(text.format(python=python, image=image))
+        (commands / name).write_text(text.format(**quoted))
         (commands / name).chmod(0o755)
     return commands
 
