@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import queue
 import re
-import subprocess
 import sys
-import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import world as worlds
+from commands import Command, Done
 from world import RECIPE, World
 
 import snowglobe
@@ -74,59 +72,6 @@ with Session.builder.configs(dict(connection_name=sys.argv[1], database="PISTE",
 
 
 @dataclass
-class Command:
-    """A piste command in a process of its own."""
-
-    pid: int
-    out: Path
-    err: Path
-    answers: queue.Queue[dict[str, int]]
-
-    def wait(self, seconds: float = 300.0) -> worlds.Done:
-        code = self.answers.get(timeout=seconds)["code"]
-        return worlds.Done(code, self.out.read_text(), self.err.read_text())
-
-
-class Commands:
-    """Starts piste commands by zygote.py."""
-
-    def __init__(self, world: World, directory: Path) -> None:
-        self._world, self._directory = world, directory
-        directory.mkdir()
-        self._answers: defaultdict[int, queue.Queue[dict[str, int]]] = defaultdict(queue.Queue)
-        command = [sys.executable, str(Path(__file__).with_name("zygote.py"))]
-        surroundings = world.surroundings()
-        self._zygote = subprocess.Popen(
-            command, env=surroundings, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        threading.Thread(target=self._read, daemon=True).start()
-        self._count = 0
-
-    def start(self, connection: str, *arguments: str) -> Command:
-        assert self._zygote.stdin is not None
-        self._count += 1
-        number = self._count
-        place = ["--root", str(self._world.root), "--connection", connection]
-        out, err = (self._directory / f"{number}.{name}" for name in ("out", "err"))
-        told = {"id": number, "arguments": [*place, *arguments], "out": str(out), "err": str(err)}
-        self._zygote.stdin.write(json.dumps(told) + "\n")
-        self._zygote.stdin.flush()
-        answers = self._answers[number]
-        return Command(answers.get(timeout=60)["pid"], out, err, answers)
-
-    def end(self) -> None:
-        assert self._zygote.stdin is not None
-        self._zygote.stdin.close()
-        self._zygote.wait(30)
-
-    def _read(self) -> None:
-        assert self._zygote.stdout is not None
-        for line in self._zygote.stdout:
-            answer = json.loads(line)
-            self._answers[answer["id"]].put(answer)
-
-
-@dataclass
 class Stack:
     """A repository beside an account. Commands go to the account, or through the proxy if `proxied`."""
 
@@ -134,13 +79,14 @@ class Stack:
     globe: Any
     proxy: Proxy
     world: World
-    commands: Commands
 
-    def piste(self, *arguments: str, proxied: bool = False) -> worlds.Done:
+    def piste(self, *arguments: str, proxied: bool = False) -> Done:
         return self.start(*arguments, proxied=proxied).wait()
 
     def start(self, *arguments: str, proxied: bool = False) -> Command:
-        return self.commands.start("proxied" if proxied else "globe", *arguments)
+        assert self.world.commands is not None
+        place = ["--root", str(self.world.root), "--connection", "proxied" if proxied else "globe"]
+        return self.world.commands.start([*place, *arguments])
 
     def add(self, names: Sequence[str], first: int) -> dict[str, int]:
         """An experiment each; its number stands in its recipe, and so for its training digest."""
@@ -221,9 +167,8 @@ def stack(directory: Path, nodes: int = 3, quick: bool = True, **options: Any) -
         )
         done = made.shell(sys.executable, "-c", DATA, "globe", *statements)
         assert done.code == 0, done.err
-        commands = Commands(made, directory / "commands")
-        yield Stack(directory, globe, proxy, made, commands)
-        commands.end()
+        with worlds.forking(made, directory / "commands"):
+            yield Stack(directory, globe, proxy, made)
 
 
 def _connections(home: Path, connections: dict[str, dict[str, Any]]) -> None:

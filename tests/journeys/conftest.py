@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from world import World, found
+from world import World, forking, found
 
 LOAD = """
 import pathlib, sys
-from showcase import loader, soap_notes, tiny_model
+from showcase import loader, soap_notes
 from snowflake.snowpark import Session
 with Session.builder.configs(dict(connection_name=sys.argv[1], database="PISTE", schema="DEV")).create() as session:
     session.sql("CREATE DATABASE IF NOT EXISTS PISTE").collect()
     session.sql("CREATE SCHEMA IF NOT EXISTS PISTE.DEV").collect()
     session.sql("USE SCHEMA PISTE.DEV").collect()
     loader.load_rows(session, list(soap_notes.visits({"train": 12, "test": 6})))
-    loader.load_model(session, tiny_model.build(pathlib.Path(sys.argv[2]) / "tiny"), "tiny")
+    loader.load_model(session, pathlib.Path(sys.argv[2]), "tiny")
 """
 
 
@@ -33,12 +33,14 @@ class AccountAt:
 
 
 @pytest.fixture(scope="session")
-def account(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AccountAt]:
+def account(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
+) -> Iterator[AccountAt]:
     """The embedded Snowflake with the tiny model and rows, or with --live an account of yours."""
     home = tmp_path_factory.mktemp("home")
     live = request.config.getoption("--live")
     if live:
-        yield _loaded(AccountAt(Path("~/.snowflake").expanduser(), live, None), tmp_path_factory)
+        yield _loaded(AccountAt(Path("~/.snowflake").expanduser(), live, None), tmp_path_factory, tiny_model)
         return
     directory = tmp_path_factory.mktemp("globe")
     pool = ("--pool", "PISTE_CPU=2:CPU_X64_S")
@@ -50,21 +52,24 @@ def account(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         lines = [f"{key} = {json.dumps(value)}" for key, value in parameters.items() if not isinstance(value, dict)]
         (home / "connections.toml").write_text("[globe]\n" + "\n".join(lines) + "\n")
         (home / "connections.toml").chmod(0o600)
-        yield _loaded(AccountAt(home, "globe", directory), tmp_path_factory)
+        yield _loaded(AccountAt(home, "globe", directory), tmp_path_factory, tiny_model)
     finally:
         server.terminate()
         assert server.wait(30) is not None
 
 
-def _loaded(account: AccountAt, tmp_path_factory: pytest.TempPathFactory) -> AccountAt:
+def _loaded(account: AccountAt, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> AccountAt:
     world = World(tmp_path_factory.mktemp("nowhere"), account.home, account.connection)
-    done = world.shell(sys.executable, "-c", LOAD, account.connection, str(tmp_path_factory.mktemp("model")))
+    done = world.shell(sys.executable, "-c", LOAD, account.connection, str(tiny_model))
     assert done.code == 0, done.err
     return account
 
 
 @pytest.fixture(scope="module")
-def world(account: AccountAt, tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(account: AccountAt, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A repository of its own for each module; the account is shared, so experiments need recipes of their own."""
     trace = account.directory / "trace.jsonl" if account.directory else None
-    return found(tmp_path_factory.mktemp("world") / "repository", account.home, account.connection, trace)
+    directory = tmp_path_factory.mktemp("world")
+    made = found(directory / "repository", account.home, account.connection, trace)
+    with forking(made, directory / "commands"):
+        yield made

@@ -8,11 +8,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from world import RECIPE, SUITE, World
+
+from processes import find
 
 LONG = 4000
 """Steps that nobody waits for."""
@@ -31,15 +32,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
 
 def processes(job: str) -> dict[int, str]:
     """The command lines of all processes of a job, by pid."""
-    marker = f"SNOWFLAKE_SERVICE_NAME={job}\0".encode()
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if marker in (folder / "environ").read_bytes() + b"\0":
-                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-    return found
+    return find(environment=f"SNOWFLAKE_SERVICE_NAME={job}\0")
 
 
 def until(condition: Callable[[], Any], seconds: float = 240.0) -> Any:

@@ -8,7 +8,8 @@ import sys
 from typing import Any
 
 import pytest
-from world import SCHEMA, Done, World
+from commands import Done
+from world import SCHEMA, World
 
 LEFT = """
 import sys

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from commands import Commands, Done
+
+import tiny
+from tiny import RECIPE
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = "PISTE.DEV"
@@ -22,41 +28,7 @@ from snowflake.snowpark import Session
 with Session.builder.configs(dict(connection_name=sys.argv[1], database="PISTE", schema="DEV")).create() as session:
     print(json.dumps([list(row) for row in session.sql(sys.argv[2]).collect()]))
 """
-SUITE: dict[str, Any] = {
-    "schema": "suite/v1",
-    "title": "Tiny notes",
-    "data": {"sql": "SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = 'test' ORDER BY ID LIMIT 6", "key": "ID"},
-    "prompt": {"user": "{DIALOGUE}"},
-    "generate": {"max_new_tokens": 8},
-    "reference": "{NOTE}",
-    "scores": [{"name": "json_valid"}, {"name": "exact_match"}],
-}
-RECIPE: dict[str, Any] = {
-    "type": "sft",
-    "model": {
-        "name_or_path": "./inputs/base-model",
-        "dtype": "fp32",
-        "disable_activation_checkpoint": True,
-        "peft_config": {"peft_type": "Lora", "task_type": "CAUSAL_LM", "r": 4, "target_modules": ["q_proj", "v_proj"]},
-    },
-    "data": {
-        "sources": [
-            {
-                "type": "snowflake_messages",
-                "sql": "SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = 'train' ORDER BY ID LIMIT 12",
-                "key": "ID",
-                "messages": {"user": "{DIALOGUE}", "assistant": "{NOTE}"},
-            }
-        ],
-        "max_length": 512,
-        "div_length": 16,
-        "num_proc": 1,
-        "dl_num_workers": 1,
-    },
-    "micro_batch_size": 4,
-    "train_iters": 3,
-    "optimizer": {"learning_rate": 0.001},
-}
+SUITE: dict[str, Any] = {"schema": "suite/v1", "title": "Tiny notes", **tiny.SUITE}
 EXPERIMENT: dict[str, Any] = {
     "schema": "experiment/v1",
     "title": "A tiny model",
@@ -84,35 +56,27 @@ CPU_X64_S = 0.11
 
 
 @dataclass
-class Done:
-    """A command that ended."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@dataclass
 class World:
-    """`connection` is the name in connections.toml of `home`."""
+    """`connection` is the name in connections.toml of `home`. `commands` are there within `forking`."""
 
     root: Path
     home: Path
     connection: str
     trace: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    commands: Commands | None = None
 
     def piste(self, *arguments: str) -> Done:
-        command = [sys.executable, "-m", "piste", "--root", str(self.root), "--connection", self.connection, *arguments]
-        return self.shell(*command)
+        if self.commands:
+            return self.commands.start(self._placed(arguments)).wait()
+        return self.shell(sys.executable, "-m", "piste", *self._placed(arguments))
+
+    def _placed(self, arguments: Sequence[str]) -> list[str]:
+        return ["--root", str(self.root), "--connection", self.connection, *arguments]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "piste", "--root", str(self.root), "--connection", self.connection, *arguments]
         return subprocess.Popen(
-            command,
+            [sys.executable, "-m", "piste", *self._placed(arguments)],
             env=self.surroundings(),
             text=True,
             stdout=subprocess.PIPE,
@@ -204,3 +168,14 @@ def found(root: Path, home: Path, connection: str, trace: Path | None) -> World:
     world.git("config", "user.email", "ana@localhost")
     world.commit("begin")
     return world
+
+
+@contextlib.contextmanager
+def forking(world: World, directory: Path) -> Iterator[World]:
+    """Within, its commands are forked, which takes a fraction of the time; their output lies in `directory`."""
+    world.commands = Commands(world.surroundings(), directory)
+    try:
+        yield world
+    finally:
+        world.commands.end()
+        world.commands = None

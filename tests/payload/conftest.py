@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from snowflake.ml import jobs
 from snowflake.snowpark import Session
 
 import snowglobe
-from showcase import loader, soap_notes, tiny_model
+import tiny
+from processes import of_account
+from showcase import loader, soap_notes
 
 PAYLOAD = Path(__file__).parents[2] / "tooling" / "payload"
 TABLES = (
@@ -24,10 +26,9 @@ TABLES = (
     "CREATE TABLE SAMPLE_SCORES (RUN VARCHAR, SAMPLE_ID VARCHAR, SCORE VARCHAR, FIELD VARCHAR, VALUE FLOAT)",
 )
 SUITE: dict[str, Any] = {
-    "data": {"sql": "SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = 'test' ORDER BY ID LIMIT 6", "key": "ID"},
+    **tiny.SUITE,
     "prompt": {"system": "Notes as JSON.", "user": "{DIALOGUE}"},
     "generate": {"max_new_tokens": 8, "temperature": 0, "batch_size": 4},
-    "reference": "{NOTE}",
     "scores": [{"name": "json_valid"}, {"name": "json_fields", "fields": ["A", "P.drug"]}],
 }
 
@@ -93,6 +94,10 @@ class Account:
     def stage(self, run: str) -> list[str]:
         return sorted("/" + row["name"].partition("/")[2] for row in self.session.sql(f"LIST @{run}").collect())
 
+    def processes(self, *words: str) -> dict[int, str]:
+        """The command lines of its jobs that hold these words."""
+        return of_account(self.folder, *words)
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self.session.sql(sql).collect()]
 
@@ -134,21 +139,12 @@ def source(split: str, limit: int) -> dict[str, Any]:
 
 
 RECIPE: dict[str, Any] = {
-    "type": "sft",
+    **tiny.RECIPE,
     "code": "payload_hooks.py",
-    "model": {
-        "name_or_path": "./inputs/base-model",
-        "dtype": "fp32",
-        "disable_activation_checkpoint": True,
-        "peft_config": {"peft_type": "Lora", "task_type": "CAUSAL_LM", "r": 4, "target_modules": ["q_proj", "v_proj"]},
-    },
     "data": {
+        **tiny.RECIPE["data"],
         "sources": [source("train", 8)],
         "eval_sources": [source("validation", 4)],
-        "max_length": 512,
-        "div_length": 16,
-        "num_proc": 1,
-        "dl_num_workers": 1,
         "cache_dir": "./cache",
     },
     "micro_batch_size": 2,
@@ -167,23 +163,8 @@ def recipe() -> dict[str, Any]:
     return RECIPE
 
 
-@pytest.fixture
-def processes() -> Callable[..., dict[int, str]]:
-    return find_processes
-
-
-def find_processes(*markers: str) -> dict[int, str]:
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found[int(path.parent.name)] = path.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-    return {pid: line for pid, line in found.items() if all(marker in line for marker in markers)}
-
-
 @pytest.fixture(scope="session")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def account(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Account]:
     folder = tmp_path_factory.mktemp("account")
     with snowglobe.serve(folder / "globe", pools={"POOL": 4}, schemas=["PISTE.DEV"]) as globe:
         place = {"database": "PISTE", "schema": "DEV", "network_timeout": 60}
@@ -191,5 +172,5 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
             for statement in TABLES:
                 session.sql(statement).collect()
             loader.load_rows(session, soap_notes.visits({"train": 16, "validation": 4, "test": 8}))
-            loader.load_model(session, tiny_model.build(folder / "tiny"), "tiny")
+            loader.load_model(session, tiny_model, "tiny")
             yield Account(session, folder)

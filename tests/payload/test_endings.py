@@ -16,6 +16,7 @@ from payload.failure import RunError
 from payload.progress import Reporter
 from payload.snowflake_session import Store
 from payload.watch import Deadline
+from processes import find
 
 FULL = ["train", "generate", "score"]
 
@@ -113,8 +114,8 @@ def test_a_lost_loss_stops_long_before_the_end_and_keeps_no_checkpoint(ended: An
     assert not [path for path in account.stage("RUN_NAN_1") if path.startswith(("/checkpoint/", "/resume/"))]
 
 
-def test_nothing_of_a_stopped_run_is_left(ended: Any, processes: Any) -> None:
-    assert not processes("recipe.resolved.yaml")
+def test_nothing_of_a_stopped_run_is_left(ended: Any, account: Any) -> None:
+    assert not account.processes("recipe.resolved.yaml")
 
 
 def test_a_run_whose_time_is_up_leaves_its_checkpoint_and_one_state(ended: Any, account: Any) -> None:
@@ -140,7 +141,7 @@ def test_the_next_attempt_goes_on_from_the_state(ended: Any, account: Any, resum
     assert states == {"latest", "epoch_2_global_step_12"}
 
 
-def test_a_generation_ends_when_time_is_up(account: Any, tmp_path: Path, processes: Any) -> None:
+def test_a_generation_ends_when_time_is_up(account: Any, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps(account.instructions("RUN_SLOW_1", FULL)))
     task = spec.read(tmp_path / "run.json")
     rows = {key: {"DIALOGUE": "", "NOTE": ""} for key in "abc"}
@@ -149,4 +150,4 @@ def test_a_generation_ends_when_time_is_up(account: Any, tmp_path: Path, process
     with pytest.raises(RunError, match="The time of 0 s was up after 0 of 3 answers") as caught:
         evaluation.predict(task, rows, source, tmp_path, tmp_path, log, reporter, Deadline(0))
     assert caught.value.failure.kind == "timeout"
-    assert not processes("payload.generate", str(tmp_path))
+    assert not find("payload.generate", str(tmp_path))

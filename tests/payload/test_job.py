@@ -199,20 +199,22 @@ def test_a_training_that_cannot_begin_leaves_nothing_evaluated(account: Any, rec
     }
 
 
-def test_a_run_that_is_told_to_stop_says_so_and_leaves_no_process(account: Any, recipe: Any, processes: Any) -> None:
+def test_a_run_that_is_told_to_stop_says_so_and_leaves_no_process(account: Any, recipe: Any) -> None:
     job = account.submit("RUN_STOP_1", FULL, recipe=recipe)
     deadline = time.monotonic() + 120
     while not any("train" in body for (body,) in account.rows("SELECT BODY FROM LEDGER WHERE RUN = 'RUN_STOP_1'")):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    while not processes("recipe.resolved.yaml"):
+    while not account.processes("recipe.resolved.yaml"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    launcher = [pid for pid, line in processes("RUN_STOP_1", "mljob_launcher.py").items() if "python" in line[:99]]
+    launcher = [
+        pid for pid, line in account.processes("RUN_STOP_1", "mljob_launcher.py").items() if "python" in line[:99]
+    ]
     os.kill(max(launcher), signal.SIGTERM)
     ended = account.ended("RUN_STOP_1", job)
     assert ended.status == "FAILED"
     assert (ended.results["failure"]["phase"], ended.results["failure"]["kind"]) == ("train", "cancelled")
     assert ended.results["training"]["status"] == "cancelled"
     assert ended.results["evaluation"]["status"] == "cancelled"
-    assert not processes("recipe.resolved.yaml")
+    assert not account.processes("recipe.resolved.yaml")

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 
-def python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    surroundings = {**os.environ, **environment}
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=surroundings, check=False)
+def python(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    surroundings, command = {**os.environ, **environment}, [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
 
 
 def test_the_parent_process_imports_no_torch() -> None:
@@ -31,18 +31,39 @@ MISSPELT = "messages.assistant (missing), messages.asistant (extra_forbidden)"
 MASKED = "A row's assistant text stands in its own prompt, so ArcticTraining would mask it."
 
 
-@pytest.mark.parametrize(
-    ("raised", "noted"),
-    [
-        (CONFIG % "'asistant': 'x'", ("ValidationError", MISSPELT)),
-        (SAMPLE, ("DataError", MASKED)),
-        ("raise ValueError('patient Smith')", ("ValueError", "")),
-    ],
-    ids=["misspelt key", "masked answer", "any error"],
-)
-def test_an_error_in_training_is_noted_without_its_text(tmp_path: Path, raised: str, noted: tuple[str, str]) -> None:
-    done = python(f"from payload import hooks\n{raised}", PISTE_OUTPUT=str(tmp_path), DS_ACCELERATOR="cpu")
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" in done.stderr
-    found = json.loads((tmp_path / "error.json").read_text())
-    assert found == {"type": noted[0], "message": noted[1], "snowflake": None}
+RAISED = {
+    "misspelt key": (CONFIG % "'asistant': 'x'", ("ValidationError", MISSPELT)),
+    "masked answer": (SAMPLE, ("DataError", MASKED)),
+    "any error": ("raise ValueError('patient Smith')", ("ValueError", "")),
+}
+IN_TRAINING = """
+import json, os, sys
+from pathlib import Path
+from payload import hooks
+for name, code in json.loads(sys.argv[1]).items():
+    if os.fork() == 0:
+        hooks.OUTPUT = Path(sys.argv[2], name)
+        hooks.OUTPUT.mkdir()
+        os.dup2(os.open(hooks.OUTPUT / "stderr", os.O_WRONLY | os.O_CREAT), 2)
+        exec(code)
+        os._exit(0)
+    print(name, os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each error, of processes that were forked when all was imported: that takes ten seconds."""
+    folder = tmp_path_factory.mktemp("ended")
+    codes = json.dumps({name: code for name, (code, _) in RAISED.items()})
+    done = python(IN_TRAINING, codes, str(folder), DS_ACCELERATOR="cpu")
+    assert done.stdout.splitlines() == [f"{name} 1" for name in RAISED], done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_an_error_in_training_is_noted_without_its_text(ended: Path, name: str) -> None:
+    kind, message = RAISED[name][1]
+    assert "Traceback" in (ended / name / "stderr").read_text()
+    found = json.loads((ended / name / "error.json").read_text())
+    assert found == {"type": kind, "message": message, "snowflake": None}
