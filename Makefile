@@ -33,10 +33,12 @@ $(LIGHT):
 demo: $(INSTALLED)  ## the whole loop on an embedded Snowflake: plan, submit, really train, evaluate, report
 	@$(BIN)/piste demo
 
+# Whoever forbids bytecode has each of the tests' thousand processes compile all anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(INSTALLED)  ## lint, types and all tests
 	@$(MAKE) --no-print-directory check
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/warm.py
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15
 
 rehearsal: $(INSTALLED)  ## the workflows from a branch to the report on main, by act: writes docs/rehearsal.md
 	@PYTHONPATH=tests:tests/journeys $(BIN)/python -m workflows.transcript docs/rehearsal.md
