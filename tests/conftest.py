@@ -9,16 +9,21 @@ from pathlib import Path
 import pytest
 
 SLOW = (
+    "workflows/test_trouble.py",
     "faults/test_stack_races.py",
     "journeys/test_failures.py",
     "payload/test_endings.py",
-    "journeys/test_straight_line.py",
     "faults/test_stack_crashes.py",
+    "journeys/test_straight_line.py",
+    "workflows/test_loop.py",
     "payload/test_job.py",
     "faults/test_stack_lives.py",
+    "workflows/test_security.py",
+    "workflows/test_events.py",
     "faults/test_stack_ends.py",
-    "faults/test_model.py",
+    "journeys/test_probe.py",
     "showcase/test_smollm2.py",
+    "faults/test_model.py",
     "faults/test_sweep_double.py",
 )
 """Files that take longest come first: what begins last keeps one core waiting for the other."""

@@ -28,7 +28,7 @@ from workflows import hub as hubs
 from workflows.hub import REPOSITORY, REQUEST_TOKEN, Hub, Pull
 
 STANDINS = Path(__file__).parent / "actions"
-_NUMBERS = threading.Lock()
+_NUMBERS, _CLONE = threading.Lock(), threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,15 @@ class Rehearsal:
 
     @contextlib.contextmanager
     def _at(self, commit: str) -> Iterator[Path]:
-        self.git("fetch", "-q", "origin", "+refs/heads/*:refs/remotes/origin/*", "+refs/pull/*:refs/remotes/pull/*")
+        heads = ("+refs/heads/*:refs/remotes/origin/*", "+refs/pull/*:refs/remotes/pull/*")
         with tempfile.TemporaryDirectory(dir=self.directory) as folder:
             tree = Path(folder, "tree")
-            self.git("worktree", "add", "-q", "--detach", str(tree), commit)
+            with _CLONE:  # git fetches nothing while another worktree comes or goes
+                self.git("fetch", "-q", "origin", *heads)
+                self.git("worktree", "add", "-q", "--detach", str(tree), commit)
             yield tree
-            self.git("worktree", "remove", "--force", str(tree))
+            with _CLONE:
+                self.git("worktree", "remove", "--force", str(tree))
 
     def pull_request(self, pull: Pull, action: str = "synchronize", label: str = "") -> dict[str, Ran]:
         """Let the workflows run that a pull request's event starts."""

@@ -117,13 +117,15 @@ class Guard:
 
     def look(self, steps: Steps) -> None:
         """Raises what ends the training at once; tells it to end by itself when time is up."""
+        now = self._watch.clock()
         self._listen()
         if len(steps) > self._seen:
             self._seen = len(steps)
             self._judge(steps)
         made = [step for step in steps if step["step"] > self._begun]
         self._mind_time(made)
-        self._mind_silence(made, steps)
+        if not self._ending(made):
+            self._mind_silence(now, made, steps)
 
     def _listen(self) -> None:
         try:
@@ -145,16 +147,19 @@ class Guard:
         if self._switched_at is None and self._deadline.up:
             self._switch.touch()
             self._switched_at = self._watch.clock()
-        if self._switched_at is None or (made and self._heard["phase"] in ("checkpoint", "end")):
+        if not self._ending(made):
             return
         patience = max(self._watch.switch_seconds, 2 * usual_seconds(made)) if made else 0.0
-        if self._watch.clock() - self._switched_at >= patience:
+        if self._watch.clock() - (self._switched_at or 0.0) >= patience:
             raise RunError(Failure("timeout", "The time was up."))
 
-    def _mind_silence(self, made: Steps, steps: Steps) -> None:
+    def _ending(self, made: Steps) -> bool:
+        """It was told to end, and does not write its end yet."""
+        return self.switched and not (made and self._heard["phase"] in ("checkpoint", "end"))
+
+    def _mind_silence(self, now: float, made: Steps, steps: Steps) -> None:
         phase, limit = self._heard["phase"], self._watch.silence(self._heard["phase"], made)
-        silent = self._watch.clock() - self._heard_at
-        if silent >= limit:
+        if now - self._heard_at >= limit:
             raise RunError(_stalled(phase, steps[-1]["step"] if steps else 0, limit))
 
 

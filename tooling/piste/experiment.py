@@ -18,6 +18,11 @@ class Suite:
     document: Document
 
 
+def primary_score(suite: Document) -> str:
+    """The score that decides: the one that a suite.yaml names as such, else its first."""
+    return str(suite.get("primary") or suite["scores"][0]["name"])
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A folder under `experiments/`.
@@ -53,13 +58,17 @@ class Variant:
 
     `spec` is what a run of it is made from and what the ledger and report.json keep:
     `{"experiment": experiment.yaml without matrix and seeds, "recipe": the recipe with this variant's values or None,
-    "suite": suite.yaml, "files": {path: sha256}, "settings": {dotted recipe path: value}}`.
+    "suite": suite.yaml with the rows of one split, "split": its name or "", "files": {path: sha256},
+    "settings": {dotted recipe path: value}}`. `aside` says that its experiment is scored on the other split first.
+    `chosen_from` is how many recipes it was the best of on validation; 0 for one that was not chosen.
     """
 
     experiment: str
     name: str
     spec: Document
     digests: Digests
+    aside: bool = False
+    chosen_from: int = 0
 
     @property
     def trains(self) -> bool:
@@ -69,3 +78,13 @@ class Variant:
     def title(self) -> str:
         """`experiment` or `experiment/variant`, as `compare` and the command line write it."""
         return f"{self.experiment}/{self.name}" if self.name else self.experiment
+
+    @property
+    def split(self) -> str:
+        """Of the suite's splits, the one it is scored on; "" where the suite has only one."""
+        return str(self.spec.get("split") or "")
+
+    @property
+    def label(self) -> str:
+        """The title with the split: no two variants have the same."""
+        return f"{self.title} ({self.split})" if self.split else self.title

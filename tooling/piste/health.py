@@ -58,7 +58,7 @@ def _of_action(action: Action, runs: Sequence[Run], now: str) -> Standing:
     run = _run(action, runs)
     sync = Sync.SYNCED if action.verb is Verb.KEEP else Sync.OUT_OF_SYNC
     quiet = _quiet(run, now)
-    return Standing(action.variant.title, sync, _health(action, run, quiet), _since(run), run, action, quiet)
+    return Standing(action.variant.label, sync, _health(action, run, quiet), _since(run), run, action, quiet)
 
 
 def _run(action: Action, runs: Sequence[Run]) -> Run | None:
@@ -87,7 +87,7 @@ def _of_run(run: Run, now: str) -> Standing:
     else:
         health = Health.DEGRADED if went_wrong(run) else Health.HEALTHY
     sync = Sync.BRANCH if run.provenance.get("tried") else Sync.NOT_IN_GIT
-    return Standing(run.title, sync, health, _since(run), run, None, quiet)
+    return Standing(run.label, sync, health, _since(run), run, None, quiet)
 
 
 def went_wrong(run: Run) -> bool:

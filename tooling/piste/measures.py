@@ -80,9 +80,11 @@ def records(due: Missing, samples: Samples) -> Iterable[tuple[str, str, dict[str
 
 
 def targets(variant: Variant, desired: Iterable[Variant]) -> list[Variant]:
-    """The variants that `compare` names: one, or all of an experiment."""
+    """The variants that `compare` names, one or all of an experiment, on the same split."""
     name = variant.spec["experiment"].get("compare")
-    return [other for other in desired if name and name in (other.title, other.experiment)]
+    return [
+        other for other in desired if name and name in (other.title, other.experiment) and other.split == variant.split
+    ]
 
 
 def without_seed(variant: Variant) -> str:
@@ -91,12 +93,17 @@ def without_seed(variant: Variant) -> str:
     return variant.name if seed is None else variant.name.removesuffix(f"seed={seed}").rstrip(",")
 
 
-def recipes(variants: Iterable[Variant]) -> dict[tuple[str, str], list[Variant]]:
-    """Variants that differ in their seed alone, by experiment and name without the seed."""
-    found: dict[tuple[str, str], list[Variant]] = defaultdict(list)
+def recipes(variants: Iterable[Variant]) -> dict[tuple[str, str, str], list[Variant]]:
+    """Variants that differ in their seed alone, by `recipe_of`."""
+    found: dict[tuple[str, str, str], list[Variant]] = defaultdict(list)
     for variant in variants:
-        found[variant.experiment, without_seed(variant)].append(variant)
+        found[recipe_of(variant)].append(variant)
     return dict(found)
+
+
+def recipe_of(variant: Variant) -> tuple[str, str, str]:
+    """What its seeds have in common: the experiment, the name without the seed, and the split."""
+    return variant.experiment, without_seed(variant), variant.split
 
 
 def seeds_key(ours: Iterable[Run], theirs: Iterable[Run]) -> str:

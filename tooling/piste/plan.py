@@ -204,7 +204,7 @@ def _after_earlier(action: Action, earlier: Sequence[Action]) -> Action:
     for other in earlier:
         if other.submits and _same_work(action, other):
             what = "trains" if action.verb is Verb.TRAIN else "is evaluated"
-            return Action(action.variant, Verb.WAIT, f"{what} as {other.variant.title}, whose result serves both")
+            return Action(action.variant, Verb.WAIT, f"{what} as {other.variant.label}, whose result serves both")
     return action
 
 

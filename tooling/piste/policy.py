@@ -50,7 +50,7 @@ def too_dear(variant: Variant, credits: float | None) -> str:
     most = variant.spec["experiment"].get("compute", {}).get("max_credits")
     if credits is None or most is None or credits <= most:
         return ""
-    return f"{variant.title} may cost {credits:.2f} credits; compute.max_credits is {most}."
+    return f"{variant.label} may cost {credits:.2f} credits; compute.max_credits is {most}."
 
 
 def _many(due: Plan, policy: Policy) -> str:

@@ -70,9 +70,9 @@ def _orphan(run: Run) -> dict[str, Any]:
 def plan_text(plan: Plan) -> str:
     lines = [headline(plan)]
     for action in sorted(plan.actions, key=lambda action: list(HEADLINE).index(action.verb)):
-        lines.append(f"  {verb_text(action):18} {action.variant.title:34} {action.reason}".rstrip())
+        lines.append(f"  {verb_text(action):18} {action.variant.label:34} {action.reason}".rstrip())
         lines += [f"  {'':18} {_difference(change)}" for change in action.changes if action.submits]
-    lines += [f"  {'orphan':18} {run.title:34} {run.name}: nothing in git asks for it any more" for run in plan.orphans]
+    lines += [f"  {'orphan':18} {run.label:34} {run.name}: nothing in git asks for it any more" for run in plan.orphans]
     return "\n".join(lines) + "\n"
 
 

@@ -54,12 +54,12 @@ class Review:
     @property
     def changed(self) -> tuple[Action, ...]:
         """The actions on what the pull request changes."""
-        return tuple(action for action in self.plan.actions if action.variant.title in self.mine)
+        return tuple(action for action in self.plan.actions if action.variant.label in self.mine)
 
 
 def whole(plan: Plan, offline: bool = False) -> Review:
     """Of a plan that stands for itself: everything in it is meant."""
-    return Review(plan, frozenset(action.variant.title for action in plan.actions), offline)
+    return Review(plan, frozenset(action.variant.label for action in plan.actions), offline)
 
 
 def comment(review: Review, limit: int = LIMIT) -> str:
@@ -118,7 +118,7 @@ def _head(review: Review) -> list[str]:
 
 
 def _price(review: Review) -> str:
-    prices = [review.credits.get(action.variant.title) for action in review.changed if action.submits]
+    prices = [review.credits.get(action.variant.label) for action in review.changed if action.submits]
     known = [price for price in prices if price is not None]
     if not known:
         return ""
@@ -159,25 +159,25 @@ class _Table:
 
 def _tables(review: Review) -> list[_Table]:
     mine = sorted(review.changed, key=lambda action: _rank(review, action))
-    others = [action for action in review.plan.actions if action.variant.title not in review.mine]
+    others = [action for action in review.plan.actions if action.variant.label not in review.mine]
     kept = [action for action in review.plan.actions if action.verb is Verb.KEEP]
     before = [action for action in others if action.verb is not Verb.KEEP]
     return [
         _Table(("", "why"), [_row(review, action) for action in mine if action.verb is not Verb.KEEP]),
         _Table(("removed", ""), [(cell(name), "its runs and models stay") for name in review.removed]),
         _Table(("", "why"), [_row(review, one) for one in before], f"{len(before):,} due without this pull request"),
-        _Table(("kept", "why"), [(cell(a.variant.title), cell(a.reason)) for a in kept], f"{len(kept):,} kept"),
+        _Table(("kept", "why"), [(cell(a.variant.label), cell(a.reason)) for a in kept], f"{len(kept):,} kept"),
     ]
 
 
 def _rank(review: Review, action: Action) -> tuple[int, float, str]:
-    return ASKED_FIRST[action.verb], -(review.credits.get(action.variant.title) or 0.0), action.variant.title
+    return ASKED_FIRST[action.verb], -(review.credits.get(action.variant.label) or 0.0), action.variant.label
 
 
 def _row(review: Review, action: Action) -> tuple[str, str]:
-    price = review.credits.get(action.variant.title) if action.submits else None
+    price = review.credits.get(action.variant.label) if action.submits else None
     cost = f"<br>≤ {_credits(price)}" if price is not None else ""
-    return f"**{verb_text(action)}**<br>{cell(action.variant.title)}{cost}", _why(action)
+    return f"**{verb_text(action)}**<br>{cell(action.variant.label)}{cost}", _why(action)
 
 
 def _why(action: Action) -> str:
@@ -211,7 +211,7 @@ def with_tried(comment: str, runs: Sequence[Run]) -> str:
 
 def _tried(run: Run) -> tuple[str, str]:
     said, state = what(run), status_of(run)
-    return f"{cell(run.title)}<br>`{run.name}`", f"**{state}**<br>{cell(said)}" if said != run.name else f"**{state}**"
+    return f"{cell(run.label)}<br>`{run.name}`", f"**{state}**<br>{cell(said)}" if said != run.name else f"**{state}**"
 
 
 def _tail(review: Review) -> list[str]:

@@ -138,3 +138,13 @@ class Run:
     @property
     def title(self) -> str:
         return f"{self.experiment}/{self.variant}" if self.variant else self.experiment
+
+    @property
+    def split(self) -> str:
+        """Of the suite's splits, the one it was scored on; "" where the suite has only one."""
+        return str(self.spec.get("split") or "")
+
+    @property
+    def label(self) -> str:
+        """The title with the split."""
+        return f"{self.title} ({self.split})" if self.split else self.title

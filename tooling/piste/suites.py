@@ -46,4 +46,15 @@ def _suite_templates(suite: Parsed) -> Iterator[Problem]:
         if path != ("prompt", "system") and not columns(text):
             message = "This names no column, so it would be the same for every row."
             yield suite.problem(path, message, "Write the name of a column in braces, e.g. {DIALOGUE}.")
-    yield from unknown_columns(suite, data.get("sql"), data.get("key"), ("data", "key"), texts)
+    queries = {"sql": "The query", "validation": "The query of validation"}
+    key, path = data.get("key"), ("data", "key")
+    missing = ([*unknown_columns(suite, data.get(sql), key, path, texts, name)] for sql, name in queries.items())
+    yield from next(filter(None, missing), [])
+    yield from _same_rows(suite, data)
+
+
+def _same_rows(suite: Parsed, data: Mapping[str, Any]) -> Iterator[Problem]:
+    test, validation = (str(data.get(key) or "").split() for key in ("sql", "validation"))
+    if test and test == validation:
+        message = "These are the rows of data.sql, so what is chosen by them is not judged by others."
+        yield suite.problem(("data", "validation"), message, "Write a query that gives other rows, or remove it.")

@@ -34,7 +34,7 @@ def selected(sql: str) -> list[str] | None:
 
 
 def unknown_columns(
-    parsed: Parsed, sql: Any, key: Any, key_path: Path, templates: Mapping[Path, str]
+    parsed: Parsed, sql: Any, key: Any, key_path: Path, templates: Mapping[Path, str], query: str = "The query"
 ) -> Iterator[Problem]:
     """Columns that a template or the key names and a plain query does not select."""
     known = selected(sql) if isinstance(sql, str) else None
@@ -46,7 +46,7 @@ def unknown_columns(
     for path, column in wanted:
         if column not in known:
             hint = sentences(suggestion(column, known, quote=False), f"Its columns are {listed(known)}.")
-            yield parsed.problem(path, f"The query has no column {quoted(column)[1:-1]}.", hint)
+            yield parsed.problem(path, f"{query} has no column {quoted(column)[1:-1]}.", hint)
 
 
 def _folded(name: str) -> str:

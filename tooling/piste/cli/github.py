@@ -228,7 +228,7 @@ def _came_of(published: Published, told: Sequence[int]) -> Iterator[str]:
     from piste import rendering
 
     for run in published.collected.ended:
-        yield f"{run.title}: {rendering.status_of(run)}: {rendering.what(run)}"
+        yield f"{run.label}: {rendering.status_of(run)}: {rendering.what(run)}"
     if published.pull_request is not None:
         yield f"#{published.pull_request.number} {published.subject}"
     elif published.subject:

@@ -38,7 +38,7 @@ class Progress:
 
         self.silent(look.silence)
         for run in () if look.silence else look.runs:
-            text = f"{run.title}: {rendering.doing(run) if run.live else rendering.what(run)}"
+            text = f"{run.label}: {rendering.doing(run) if run.live else rendering.what(run)}"
             self.tell(run.name, text, run.live)
 
     def silent(self, seconds: float) -> None:

@@ -127,9 +127,9 @@ def run(at: Place, name: str, retry: bool, smoke: bool) -> int:
     origin = {"smoke": True} if smoke else {}
     with opened(at, desired) as account:
         code = _reconcile(asked, account, names, names if retry else (), wait=True, tried=True, origin=origin)
-        _say_collected(at.root, journeys.collect(desired, account))
-        blocked = any(action.verb == "blocked" for action in journeys.plan_live(asked, account, names).actions)
-        return code or int(blocked)
+        _say_collected(at.root, journeys.collect(desired.trying((name,)), account))
+        due = journeys.plan_live(asked, account, names, tried=True)
+        return code or int(any(action.verb == "blocked" for action in due.actions))
 
 
 @click.command()
@@ -168,7 +168,7 @@ def _reconcile(
     followed: set[str] = set()
     while True:
         seen, _ = journeys.settle(desired, account)
-        due = journeys.plan_live(desired, account, names, retry, seen)
+        due = journeys.plan_live(desired, account, names, retry, seen, tried)
         if not followed or due.submissions:
             click.echo(rendering.plan_text(due), nl=False)
         claims = _submit(journeys.apply(desired, account, due, tried, allow, origin))
@@ -200,7 +200,7 @@ def _say_collected(root: Path, collected: Collected) -> None:
     from piste import rendering
 
     for run in collected.ended:
-        click.echo(f"{run.title}: {rendering.status_of(run)}: {rendering.what(run)}")
+        click.echo(f"{run.label}: {rendering.status_of(run)}: {rendering.what(run)}")
     for path in collected.changed:
         click.echo(f"{'wrote' if (root / path).exists() else 'removed'} {path}")
     if not collected.ended and not collected.changed:

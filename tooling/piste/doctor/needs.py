@@ -246,7 +246,10 @@ def _queries(experiments: Iterable[Experiment]) -> dict[str, str]:
     """Each query once, with the title of one that puts it."""
     found: dict[str, str] = {}
     for experiment in experiments:
-        found.setdefault(experiment.suite.document["data"]["sql"], f"suite {experiment.suite.name}")
+        rows = experiment.suite.document["data"]
+        found.setdefault(rows["sql"], f"suite {experiment.suite.name}")
+        if "validation" in rows:
+            found.setdefault(rows["validation"], f"suite {experiment.suite.name}, validation")
         data = (experiment.recipe or {}).get("data", {})
         for key in ("sources", "eval_sources"):
             queries = [

@@ -36,7 +36,9 @@ def collect(desired: Desired, account: Account) -> Collected:
     from piste.report import render
 
     seen, ended = settle(desired, account)
-    known = _measure(desired, account, observed.runs(seen))
+    runs = observed.runs(seen)
+    desired = desired.decided(runs)
+    known = _measure(desired, account, runs)
     url = git.remote_url(desired.root)
     rendered = render(desired.experiments, desired.variants, known, desired.settings.credits, url)
     files = repository.with_imported(desired.root, rendered, {run.name for run in known if run.imported})

@@ -15,6 +15,7 @@ from piste.measures import GROUP, without_seed
 from piste.plan import shown
 from piste.problems import listed
 from piste.run import Run, Status
+from piste.variants import TEST
 
 if TYPE_CHECKING:
     from piste.snowflake import Account
@@ -42,9 +43,9 @@ def compare(desired: Desired, account: Account, a: str, b: str, minimum: float =
     Raises:
         PisteError: one of them has no result, stands for several recipes, or was evaluated in another way.
     """
-    sides = [_chosen(desired, name) for name in (a, b)]
-    _refuse_other_suites(*(side[0] for side in sides))
     runs = observed.runs(account.observe())
+    sides = _on_one_split(*(_chosen(desired.decided(runs), name) for name in (a, b)))
+    _refuse_other_suites(*(side[0] for side in sides))
     found = [[_evaluated(variant, runs) for variant in side] for side in sides]
     scores = account.sample_scores([run.name for side in found for run in side])
     ours, theirs = ([scores.get(run.name, {}) for run in side] for side in found)
@@ -66,14 +67,24 @@ def _compared(
     return statistics.over_seeds(ours, theirs, minimum, groups)
 
 
-def _chosen(desired: Desired, name: str) -> tuple[Variant, ...]:
-    """The variants that a name stands for, if they differ in their seed alone."""
+def _chosen(desired: Desired, name: str) -> Sequence[Variant]:
+    """The variants that a name stands for, if they differ in their seed and split alone; of a matrix its winner."""
     variants = desired.only([name])
+    winner = [variant for variant in variants if variant.chosen_from]
     settings = {without_seed(variant) for variant in variants}
-    if len(settings) > 1:
-        titles = listed((variant.title for variant in variants), 6)
+    if len(settings) > 1 and not winner:
+        titles = listed(dict.fromkeys(variant.title for variant in variants), 6)
         raise PisteError(f"{name} stands for {len(settings)} recipes.", f"Name one of them: {titles}.")
-    return variants
+    return winner if len(settings) > 1 else variants
+
+
+def _on_one_split(ours: Sequence[Variant], theirs: Sequence[Variant]) -> tuple[Sequence[Variant], Sequence[Variant]]:
+    """Test, where both are scored on it."""
+    common = {one.split for one in ours} & {one.split for one in theirs}
+    if not common:
+        return ours, theirs
+    split = TEST if TEST in common else min(common)
+    return [one for one in ours if one.split == split], [one for one in theirs if one.split == split]
 
 
 def _refuse_other_suites(a: Variant, b: Variant) -> None:
@@ -83,7 +94,7 @@ def _refuse_other_suites(a: Variant, b: Variant) -> None:
     differing = [one for one in changes(b.spec, a.spec) if one.path.startswith("suite.") and one.rule != "prose"]
     said = listed((f"{one.path} {shown(one.old)} against {shown(one.new)}" for one in differing), 4)
     raise PisteError(
-        f"{a.title} and {b.title} are evaluated in different ways; their scores don't compare.",
+        f"{a.label} and {b.label} are evaluated in different ways; their scores don't compare.",
         f"Their {part} differs: {said or 'another version of a score'}.",
     )
 
@@ -92,5 +103,5 @@ def _evaluated(variant: Variant, runs: Iterable[Run]) -> Run:
     same = (variant.digests.training, variant.digests.suite)
     found = [run for run in runs if (run.digests.training, run.digests.suite) == same and run.evaluation is Status.DONE]
     if not found:
-        raise PisteError(f"{variant.title} has no result to compare.", f"`piste status {variant.title}` says why.")
+        raise PisteError(f"{variant.label} has no result to compare.", f"`piste status {variant.title}` says why.")
     return max(found, key=lambda run: (run.claimed_at, run.name))

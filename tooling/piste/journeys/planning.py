@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from piste.journeys.ledger import look
 from piste.journeys.reading import Desired
 from piste.observed import Observation
 from piste.plan import Plan, orphans, plan
+from piste.variants import TEST
 
 if TYPE_CHECKING:
     from piste.snowflake import Account
@@ -29,6 +30,7 @@ def plan_offline(desired: Desired, names: Collection[str] = ()) -> tuple[Plan, t
     from piste.report.model import offline_runs
 
     runs, problems = offline_runs(desired.reports)
+    desired = desired.decided(runs)
     made = plan(desired.only(names), runs)
     return replace(made, orphans=orphans(desired.variants, runs)), problems
 
@@ -39,22 +41,31 @@ def plan_live(
     names: Collection[str] = (),
     retry: Collection[str] = (),
     seen: Observation | None = None,
+    tried: bool = False,
 ) -> Plan:
     """By what Snowflake knows. What has no place now, by its pool or by compute.max_parallel, waits in a queue.
 
-    `seen` is what was observed a moment ago.
+    `seen` is what was observed a moment ago. What is only `tried` is never scored on a test split.
 
     Raises:
         PolicyRefused: the ledger has forgotten what committed reports tell of.
     """
     desired.only(retry)
-    return planned(desired, account, seen or look(desired, account), desired.only(names), retry)
+    return planned(desired, account, seen or look(desired, account), names, retry, tried)
 
 
 def planned(
-    desired: Desired, account: Account, seen: Observation, chosen: Sequence[Variant], retry: Collection[str]
+    desired: Desired,
+    account: Account,
+    seen: Observation,
+    names: Collection[str] = (),
+    retry: Collection[str] = (),
+    tried: bool = False,
 ) -> Plan:
-    made = plan(chosen, observed.runs(seen), retry, seen.at)
+    runs = observed.runs(seen)
+    desired = desired.trying() if tried else desired.decided(runs, retry)
+    chosen = [variant for variant in desired.only(names) if not (tried and variant.split == TEST)]
+    made = plan(chosen, runs, retry, seen.at)
     made = replace(made, orphans=orphans(desired.variants, made.runs), ledger=seen.ledger)
     return _admitted(made, desired, account) if made.submissions else made
 

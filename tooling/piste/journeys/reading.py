@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from piste import repository
+from piste.choosing import decided
 from piste.environment import Settings
 from piste.errors import InvalidInput, PisteError
 from piste.experiment import Experiment, Variant
 from piste.repository import Repository
-from piste.variants import all_variants
+from piste.run import Run
+from piste.variants import all_variants, for_trying
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,16 @@ class Desired:
 
     def experiment(self, name: str) -> Experiment:
         return next(one for one in self.experiments if one.name == name)
+
+    def decided(self, runs: Iterable[Run], retry: Collection[str] = ()) -> Desired:
+        """With the winners of its matrices, as far as these runs have judged them."""
+        return replace(self, variants=decided(self.experiments, self.variants, runs, retry))
+
+    def trying(self, names: Collection[str] = ()) -> Desired:
+        """With these experiments (all without a name) on the split that what is not merged yet is scored on too."""
+        known = {variant.label for variant in self.variants}
+        more = (variant for variant in for_trying(self.experiments, names) if variant.label not in known)
+        return replace(self, variants=(*self.variants, *more))
 
     def only(self, names: Collection[str]) -> tuple[Variant, ...]:
         """The variants of these experiments (or experiment/variant); all of them without a name."""

@@ -19,6 +19,7 @@ from piste.policy import at_most, refusals, too_dear
 from piste.review import Review
 from piste.run import Run
 from piste.smoke import smoke
+from piste.variants import TEST, on_every_split
 
 if TYPE_CHECKING:
     from piste.github import PullRequest
@@ -35,16 +36,24 @@ def review(desired: Desired, base: Desired, pull_request: PullRequest, account: 
     mine, credits = changed(desired, base), prices(desired, environment, due)
     return Review(
         plan=due,
-        mine={variant.title for variant in mine},
+        mine={variant.label for variant in mine},
         offline=account is None,
         removed=removed(desired, base),
         credits=credits,
         refused=_refused(desired, due, mine, credits) if account else (),
-        access=data_access.access(mine, environment.database, environment.schema),
+        access=data_access.access(_on_every_split(desired, mine), environment.database, environment.schema),
         tried=tried,
         head=pull_request.head,
         triable=account is not None and not pull_request.fork,
     )
+
+
+def _on_every_split(desired: Desired, mine: Sequence[Variant]) -> Iterator[Variant]:
+    """With what is scored later: who approves a matrix approves what its winner reads."""
+    names = {variant.experiment for variant in mine}
+    for experiment in desired.experiments:
+        if experiment.name in names:
+            yield from on_every_split(experiment)
 
 
 def _environment(desired: Desired) -> Environment:
@@ -54,7 +63,7 @@ def _environment(desired: Desired) -> Environment:
 def _live(desired: Desired, account: Account, pull_request: PullRequest) -> tuple[Plan, tuple[Run, ...]]:
     seen = look(desired, account)
     tried = [run for run in observed.runs(seen) if run.provenance.get("pull_request") == pull_request.number]
-    return planned(desired, account, seen, desired.variants, ()), tuple(tried)
+    return planned(desired, account, seen), tuple(tried)
 
 
 def changed(desired: Desired, base: Desired) -> tuple[Variant, ...]:
@@ -74,7 +83,7 @@ def removed(desired: Desired, base: Desired) -> tuple[str, ...]:
 def prices(desired: Desired, environment: Environment, due: Plan) -> dict[str, float | None]:
     """By title, the credits of what would be submitted if it takes its timeout; None where the rate is not known."""
     return {
-        action.variant.title: at_most(action.variant, _rate(desired, environment, due, action.variant))
+        action.variant.label: at_most(action.variant, _rate(desired, environment, due, action.variant))
         for action in due.submissions
     }
 
@@ -89,7 +98,7 @@ def _refused(
     desired: Desired, due: Plan, mine: Sequence[Variant], credits: Mapping[str, float | None]
 ) -> tuple[str, ...]:
     """By the policy of the branch that the pull request is for: the settings are from there."""
-    dear = tuple(filter(None, (too_dear(variant, credits.get(variant.title)) for variant in mine)))
+    dear = tuple(filter(None, (too_dear(variant, credits.get(variant.label)) for variant in mine)))
     try:
         refusals(_of(due, mine), due.runs, desired.variants, desired.settings.policy, ())
     except PolicyRefused as refused:
@@ -98,13 +107,13 @@ def _refused(
 
 
 def _of(due: Plan, mine: Sequence[Variant]) -> Plan:
-    titles = {variant.title for variant in mine}
-    return replace(due, actions=tuple(action for action in due.actions if action.variant.title in titles))
+    labels = {variant.label for variant in mine}
+    return replace(due, actions=tuple(action for action in due.actions if action.variant.label in labels))
 
 
 def cut_down(desired: Desired, name: str) -> tuple[Desired, tuple[str, ...]]:
     """With a smoke variant of an experiment beside what git asks for, and its title."""
-    chosen = smoke(desired.only([name]))
+    chosen = smoke(one for one in desired.trying().only([name]) if one.split != TEST)
     return replace(desired, variants=(*desired.variants, *chosen)), tuple(variant.title for variant in chosen)
 
 
@@ -118,10 +127,11 @@ def try_(
     Raises:
         PolicyRefused: by the policy of the branch that the pull request is for.
     """
-    mine = changed(desired, base)
+    mine = tuple(variant for variant in changed(desired.trying(), base.trying()) if variant.split != TEST)
     chosen = smoke(mine) if cut else mine
     asked = replace(desired, variants=(*desired.variants, *chosen) if cut else desired.variants)
-    due = planned(asked, account, look(asked, account), chosen, [variant.title for variant in chosen])
+    names = [variant.title for variant in chosen]
+    due = planned(asked, account, look(asked, account), names, names, tried=True)
     refusals(due, due.runs, desired.variants, desired.settings.policy, ("vanished",))
     yield from apply(asked, account, due, tried=True, origin=_origin(pull_request, cut))
 

@@ -35,7 +35,7 @@ class Submission:
     taken_by: str | None = None
 
     def __str__(self) -> str:
-        title = self.action.variant.title
+        title = self.action.variant.label
         if self.taken_by is not None:
             return f"{title}: {self.taken_by} was faster ({self.claim})"
         price = f", {self.credits:.2f} credits if it takes its timeout" if self.credits is not None else ""

@@ -145,7 +145,7 @@ def _named(desired: Desired, account: Account, names: Sequence[str]) -> list[Run
 def status(desired: Desired, account: Account, names: Collection[str]) -> tuple[Standing, ...]:
     """How everything stands that git asks for, or that ran; for the named experiments."""
     seen = account.observe()
-    due = planned(desired, account, seen, desired.variants, ())
+    due = planned(desired, account, seen)
     found = standings(due, seen.at)
     chosen = tuple(one for one in found if not names or _names(one) & {*names})
     if names and not chosen:

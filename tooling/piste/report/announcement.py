@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from piste.experiment import primary_score
 from piste.report import words
 
 Report = Mapping[str, Any]
@@ -63,8 +64,7 @@ def _came_to(report: Report) -> str:
 
 
 def _primary(report: Report) -> tuple[str, Mapping[str, Any] | None]:
-    suite = report["spec"]["suite"]
-    name = str(suite.get("primary") or suite["scores"][0]["name"])
+    name = primary_score(report["spec"]["suite"])
     return name, report["scores"].get(name)
 
 

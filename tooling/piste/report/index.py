@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from piste.experiment import Experiment, Variant
+from piste.experiment import Experiment, Variant, primary_score
 from piste.report import words
 from piste.report.groups import Group
 from piste.report.markdown import WRITTEN
@@ -29,8 +29,7 @@ class Entry:
 
     @property
     def primary(self) -> str:
-        suite = self.experiment.suite.document
-        return str(suite.get("primary") or suite["scores"][0]["name"])
+        return primary_score(self.experiment.suite.document)
 
     @property
     def mean(self) -> float | None:

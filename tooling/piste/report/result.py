@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from piste import cost
-from piste.experiment import Document, Experiment, Variant
-from piste.measures import recipes, seeds_key, without_seed
+from piste.experiment import Document, Experiment, Variant, primary_score
+from piste.measures import recipe_of, recipes, seeds_key
 from piste.report.selection import History, compare_targets, compared_run
 from piste.run import Failure, Run, Status
 from piste.statistics import holm, with_verdict
@@ -86,8 +86,7 @@ class Result:
 
     @property
     def primary(self) -> str:
-        names = [str(score["name"]) for score in self.suite.get("scores", ())]
-        return str(self.suite.get("primary") or next(iter(names), ""))
+        return primary_score(self.suite)
 
     @property
     def scores(self) -> Mapping[str, Mapping[str, Any]]:
@@ -139,16 +138,15 @@ def results(
     by_name: dict[str, list[Variant]] = {experiment.name: [] for experiment in experiments}
     for variant in variants:
         by_name[variant.experiment].append(variant)
-    return {
-        experiment.name: _adjusted(
-            [
-                _result(experiment, variant, history, by_name, rates)
-                for variant in by_name[experiment.name]
-                if history.of(variant)
-            ]
-        )
-        for experiment in experiments
-    }
+    found: dict[str, list[Result]] = {}
+    for experiment in experiments:
+        ended = [variant for variant in by_name[experiment.name] if history.of(variant)]
+        every = [_result(experiment, variant, history, by_name, rates) for variant in ended]
+        # One family of comparisons for each split: what is looked at on test was chosen on validation.
+        splits = dict.fromkeys(variant.split for variant in ended)
+        families = ([one for one in every if one.variant.split == split] for split in splits)
+        found[experiment.name] = [result for family in families for result in _adjusted(family)]
+    return found
 
 
 def _result(
@@ -202,7 +200,7 @@ def _adjusted(found: list[Result]) -> list[Result]:
 
 def _judged(found: Sequence[Result], name: str) -> list[Result]:
     """By checkpoint. With several seeds of one recipe nothing was chosen from, so nothing is paid for."""
-    several = len({without_seed(result.variant) for result in found}) > 1
+    several = len({recipe_of(result.variant) for result in found}) > 1
     scores = [result.comparison.scores.get(name) if result.comparison else None for result in found]
     p_values = holm([score.get("p_value") if score else None for score in scores])
     judged = []
@@ -260,20 +258,20 @@ def _against(score: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_recipe(variant: Variant, siblings: Sequence[Variant], history: History) -> list[Run]:
     """The evaluated runs of all that differ from a variant in their seed alone."""
-    same = recipes(siblings)[variant.experiment, without_seed(variant)]
+    same = recipes(siblings)[recipe_of(variant)]
     evaluated = ([run for run in history.of(one) if run.evaluation is Status.DONE] for one in same)
     return [runs[0] for runs in evaluated if runs]
 
 
 def _judged_over_seeds(found: Sequence[Result], name: str) -> list[Result]:
     """By recipe: each counts once, however many seeds it has."""
-    firsts = {without_seed(result.variant): result.seeds[name] for result in found if name in result.seeds}
+    firsts = {recipe_of(result.variant): result.seeds[name] for result in found if name in result.seeds}
     p_values = holm([one.get("p_value") for one in firsts.values()])
     paid = dict(zip(firsts, p_values if len(firsts) > 1 else [None] * len(firsts), strict=True))
     judged = []
     for result in found:
         if name in result.seeds:
-            told = with_verdict(result.seeds[name], result.minimum(name), paid[without_seed(result.variant)])
+            told = with_verdict(result.seeds[name], result.minimum(name), paid[recipe_of(result.variant)])
             result = replace(result, seeds={**result.seeds, name: told})
         judged.append(result)
     return judged

@@ -1,0 +1,50 @@
+"""The winner of a matrix: judged on validation, then scored on the test split. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+from piste.experiment import Experiment, Variant, primary_score
+from piste.measures import recipes
+from piste.plan import Action, Verb, plan
+from piste.run import Run
+from piste.variants import TEST, VALIDATION, chooses, has_splits, variants
+
+UNDECIDED = (Verb.TRAIN, Verb.EVALUATE, Verb.WAIT)
+
+
+def decided(
+    experiments: Iterable[Experiment], asked: Sequence[Variant], runs: Iterable[Run], retry: Collection[str] = ()
+) -> tuple[Variant, ...]:
+    """`asked`, and of each matrix whose every variant has been judged on validation the winner on test.
+
+    A variant that is blocked is out, until somebody has it tried again.
+    """
+    choosing = {one.name: one for one in experiments if has_splits(one) and chooses(one)}
+    candidates = [one for one in asked if one.experiment in choosing and one.split == VALIDATION]
+    if not candidates:
+        return tuple(asked)
+    found = list(asked)
+    actions = plan(candidates, runs, retry).actions
+    for name, experiment in choosing.items():
+        found += _winner(experiment, [action for action in actions if action.variant.experiment == name])
+    return tuple(found)
+
+
+def _winner(experiment: Experiment, judged: Sequence[Action]) -> list[Variant]:
+    """All seeds of the recipe with the best mean of the primary score; of equals, the first."""
+    means = {action.variant.name: _mean(action) for action in judged if action.verb is Verb.KEEP}
+    if not means or any(action.verb in UNDECIDED for action in judged):
+        return []
+    known = [[one for one in same if one.name in means] for same in recipes(a.variant for a in judged).values()]
+    best = max(filter(None, known), key=lambda same: sum(means[one.name] for one in same) / len(same))
+    names = {variant.name for variant in best}
+    on_test = (one for one in variants(experiment, TEST, aside=True) if one.name in names)
+    return [replace(one, chosen_from=len(known)) for one in on_test]
+
+
+def _mean(action: Action) -> float:
+    scores = (((action.run.results if action.run else None) or {}).get("evaluation") or {}).get("scores") or {}
+    mean = scores.get(primary_score(action.variant.spec["suite"]), {}).get("mean")
+    return float(mean) if mean is not None else float("-inf")
