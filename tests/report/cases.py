@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from piste.choosing import decided
 from piste.experiment import Digests, Experiment, Suite, Variant
 from piste.measures import seeds_key
 from piste.report import render
@@ -69,7 +70,7 @@ class Case:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        return all_variants(self.experiments)
+        return decided(self.experiments, all_variants(self.experiments), self.runs)
 
     def render(self) -> dict[str, bytes]:
         return render(self.experiments, self.variants, self.runs, CREDITS, URL)
@@ -284,7 +285,22 @@ def history() -> Case:
     return Case([again, changed, fresh, other, waiting], runs)
 
 
-CASES = {"pair": pair, "matrix": matrix, "failures": failures, "history": history}
+def splits() -> Case:
+    """A matrix chosen on validation, its winner on test; what it is compared with on both."""
+    data = SUITE["data"] | {"validation": SUITE["data"]["sql"].replace("'test'", "'validation'")}
+    suite = Suite("soap-notes", SUITE | {"data": data})
+    rates = {"matrix": {"optimizer.learning_rate": [0.001, 0.0003, 0.01]}}
+    swept = experiment("soap-smollm2-rates", rates, compare="soap-smollm2-base", question="Which learning rate?")
+    every = [replace(one, suite=suite) for one in (experiment("soap-smollm2-base", {}), swept)]
+    on_test, on_validation, *points = all_variants(every)
+    base, aside = run(on_test, 0.1), evaluation_only(on_validation, 0.12)
+    found = [compared(run(point, quality), aside) for point, quality in zip(points, (0.9, 0.95, 0.7), strict=True)]
+    (winner,) = decided(every, points, found)[len(points) :]
+    tested = compared(evaluation_only(winner, 0.93), base)
+    return Case(every, [base, aside, *found, tested])
+
+
+CASES = {"pair": pair, "matrix": matrix, "failures": failures, "history": history, "splits": splits}
 
 
 @cache

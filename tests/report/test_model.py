@@ -20,11 +20,11 @@ def reports(case: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("case", CASES)
 def test_every_report_is_read_back_as_its_variant_s_run(case: str) -> None:
     found, problems = offline_runs(reports(case))
-    digests = {(variant.experiment, variant.name): variant.digests for variant in CASES[case]().variants}
+    digests = {(variant.experiment, variant.name, variant.split): variant.digests for variant in CASES[case]().variants}
     assert not problems
     assert len(found) == len(reports(case))
     for one in found:
-        assert one.digests == digests[one.experiment, one.variant]
+        assert one.digests == digests[one.experiment, one.variant, one.split]
         assert not one.live
         assert one.spec["suite"]["primary"] == "json_fields"
 

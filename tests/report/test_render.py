@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from piste.experiment import folder
 from piste.report import render
 from piste.report.result import curve
-from piste.report.words import folder
 from piste.run import Failure, Run, Status
 from piste.statistics import compare
 from report.cases import (

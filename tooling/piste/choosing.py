@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from piste.experiment import Experiment, Variant, primary_score
+from piste.experiment import TEST, VALIDATION, Experiment, Variant, primary_score
 from piste.measures import recipes
 from piste.plan import Action, Verb, plan
 from piste.run import Run
-from piste.variants import TEST, VALIDATION, chooses, has_splits, variants
+from piste.variants import chooses, has_splits, variants
 
 UNDECIDED = (Verb.TRAIN, Verb.EVALUATE, Verb.WAIT)
 

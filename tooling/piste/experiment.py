@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+from urllib.parse import quote
+
+VALIDATION: Final = "validation"
+TEST: Final = "test"
+"""The splits of a suite that keeps choosing and reporting apart."""
 
 Document = Mapping[str, Any]
 """A parsed YAML document; defaults are not filled in."""
@@ -52,6 +57,11 @@ class Digests:
     suite: str
 
 
+def folder(variant: str) -> str:
+    """A variant's name as a folder's: what a path can't hold as %XX."""
+    return quote(variant, safe="=,+@~%. ")
+
+
 @dataclass(frozen=True)
 class Variant:
     """One point of an experiment's matrix and seeds; without them the only one, named "".
@@ -83,6 +93,15 @@ class Variant:
     def split(self) -> str:
         """Of the suite's splits, the one it is scored on; "" where the suite has only one."""
         return str(self.spec.get("split") or "")
+
+    @property
+    def place(self) -> str:
+        """Where its page lies below its experiment's report/, with a slash at its end; "" for the only variant's.
+
+        Of two splits the one that its experiment is not scored on first has a folder of its own.
+        """
+        folders = (self.split if self.aside else "", folder(self.name))
+        return "".join(f"{name}/" for name in folders if name)
 
     @property
     def label(self) -> str:

@@ -190,11 +190,19 @@ def _evaluate(
     differences, reason = _since(variant, same or runs, {"generate", "score"})
     if tries:
         differences, reason = (), _another_try(tries[-1])
+    elif source is not None and variant.split not in {run.split for run in same}:
+        differences, reason = (), _first_on(variant, source)
     elif reason == "new" and source is not None:
         reason = f"trained by {_who(source)}"
     evaluations = [run for run in same if run.training is None and run.digests.suite == variant.digests.suite]
     action = Action(variant, Verb.EVALUATE, reason, SCORE if generated else GENERATE, differences, source)
     return replace(_attempt(action, evaluations), after=tries[-1] if tries else None)
+
+
+def _first_on(variant: Variant, source: Run) -> str:
+    if variant.chosen_from:
+        return f"the best of {variant.chosen_from} on validation"
+    return f"trained by {_who(source)}, not scored on {variant.split or 'this suite'} yet"
 
 
 def _after_earlier(action: Action, earlier: Sequence[Action]) -> Action:
@@ -230,7 +238,8 @@ def _again(variant: Variant, tries: Sequence[Run], retry: bool) -> bool:
 def _since(variant: Variant, runs: Sequence[Run], rules: Collection[str]) -> tuple[tuple[Change, ...], str]:
     """Why it is asked for: the changes since the latest run of the same name, or that there is none."""
     of_experiment = [run for run in runs if run.experiment == variant.experiment and not run.smoke]
-    earlier = [run for run in of_experiment if run.variant == variant.name]
+    named = [run for run in of_experiment if run.variant == variant.name]
+    earlier = [run for run in named if run.split == variant.split] or named
     if not earlier:
         return (), "new variant" if of_experiment else "new"
     differences = changes(earlier[-1].spec, variant.spec)

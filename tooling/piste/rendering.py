@@ -181,7 +181,7 @@ def _next(standing: Standing) -> list[str]:
     run, action = standing.run, standing.action
     if run is None or run.failure is None or action is None or action.verb is not Verb.BLOCKED:
         return []
-    return [text for text in (run.failure.hint, f"piste logs {standing.title}") if text]
+    return [text for text in (run.failure.hint, f"piste logs {run.title}") if text]
 
 
 def what(run: Run) -> str:

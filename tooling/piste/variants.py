@@ -7,14 +7,11 @@ validation, and so is whatever is tried before it is merged; the test split is f
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import Any
 
 from piste.digest import digests
-from piste.experiment import Document, Experiment, Variant
+from piste.experiment import TEST, VALIDATION, Document, Experiment, Variant
 from piste.matrix import expand
-
-VALIDATION: Final = "validation"
-TEST: Final = "test"
 
 _NOT_OF_A_VARIANT = ("recipe", "files", "matrix", "seeds")
 """Keys of `train` that say how to find or multiply what the spec holds resolved."""

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from piste import observed, repository, statistics
 from piste.changes import changes
 from piste.errors import PisteError
-from piste.experiment import Variant
+from piste.experiment import TEST, Variant
 from piste.journeys.reading import Desired
 from piste.measures import GROUP, without_seed
 from piste.plan import shown
 from piste.problems import listed
 from piste.run import Run, Status
-from piste.variants import TEST
 
 if TYPE_CHECKING:
     from piste.snowflake import Account

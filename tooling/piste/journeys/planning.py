@@ -11,12 +11,11 @@ from piste import ending, observed
 from piste.admission import admit
 from piste.environment import Environment, Pool
 from piste.errors import Problem
-from piste.experiment import Variant
+from piste.experiment import TEST, Variant
 from piste.journeys.ledger import look
 from piste.journeys.reading import Desired
 from piste.observed import Observation
 from piste.plan import Plan, orphans, plan
-from piste.variants import TEST
 
 if TYPE_CHECKING:
     from piste.snowflake import Account

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from piste import data_access, observed
 from piste.environment import Environment
 from piste.errors import PolicyRefused
-from piste.experiment import Variant
+from piste.experiment import TEST, Variant
 from piste.journeys.ledger import look
 from piste.journeys.planning import plan_offline, planned, pool_name
 from piste.journeys.reading import Desired
@@ -19,7 +19,7 @@ from piste.policy import at_most, refusals, too_dear
 from piste.review import Review
 from piste.run import Run
 from piste.smoke import smoke
-from piste.variants import TEST, on_every_split
+from piste.variants import on_every_split
 
 if TYPE_CHECKING:
     from piste.github import PullRequest

@@ -14,7 +14,7 @@ from piste.report.plots import Dot, lines_plot, loss_plot, scores_plot
 from piste.report.result import Result, results
 from piste.report.sections import scores_title
 from piste.report.selection import History
-from piste.report.words import folder, score_name
+from piste.report.words import score_name
 from piste.run import Run
 
 __all__ = ["render"]
@@ -36,38 +36,45 @@ def render(
     files: dict[str, bytes] = {}
     entries = []
     for experiment in experiments:
-        wanted = [variant for variant in variants if variant.experiment == experiment.name]
-        ranked = groups(found[experiment.name])
-        files |= _reports(ranked, wanted, repository_url)
-        entries.append(entry(experiment, wanted, ranked, history.latest(experiment.name)))
+        mine = [variant for variant in variants if variant.experiment == experiment.name]
+        wanted = [variant for variant in mine if not variant.aside]
+        ranked, chosen = _ranked(found[experiment.name])
+        files |= _overview(ranked, chosen, wanted)
+        for result in found[experiment.name]:
+            files |= _report(result, repository_url)
+        entries.append(entry(experiment, wanted, ranked, chosen, history.latest(experiment.name)))
     files["experiments/README.md"] = index([item for item in entries if item]).encode()
     return dict(sorted(files.items()))
 
 
-def _reports(ranked: Sequence[Group], wanted: Sequence[Variant], repository_url: str | None) -> dict[str, bytes]:
-    found = [result for group in ranked for result in group.results]
-    if not found:
+def _ranked(found: Sequence[Result]) -> tuple[list[Group], Group | None]:
+    """Of what the experiment is scored on first the groups, best first; and the winner of a matrix, on test."""
+    chosen = groups([result for result in found if result.variant.chosen_from])
+    return groups([result for result in found if not result.variant.aside]), next(iter(chosen), None)
+
+
+def _overview(ranked: Sequence[Group], chosen: Group | None, wanted: Sequence[Variant]) -> dict[str, bytes]:
+    """The page of several variants; none for a single one."""
+    if not ranked or (len(wanted) == 1 and not wanted[0].name):
         return {}
-    place = f"experiments/{found[0].experiment.name}/report"
-    if len(wanted) == 1 and not wanted[0].name:
-        return _report(found[0], place, "../../", repository_url)
-    files = {f"{place}/README.md": overview(ranked, wanted).encode()}
+    place = f"experiments/{wanted[0].experiment}/report"
+    files = {f"{place}/README.md": overview(ranked, chosen, wanted).encode()}
     if lines(ranked):
         files[f"{place}/loss.svg"] = lines_plot(lines_title(ranked), lines(ranked))
-    for result in found:
-        files |= _report(result, f"{place}/{folder(result.variant.name)}", "../../../", repository_url)
     return files
 
 
-def _report(result: Result, place: str, up: str, repository_url: str | None) -> dict[str, bytes]:
+def _report(result: Result, repository_url: str | None) -> dict[str, bytes]:
+    inside = result.variant.place
+    place, up = f"experiments/{result.variant.experiment}/report/{inside}", "../" * (2 + inside.count("/"))
     files = {
-        f"{place}/README.md": page(result, up, repository_url).encode(),
-        f"{place}/report.json": report_json(result),
+        f"{place}README.md": page(result, up, repository_url).encode(),
+        f"{place}report.json": report_json(result),
     }
     if result.loss:
-        files[f"{place}/loss.svg"] = loss_plot("Training loss", result.loss, result.eval_loss)
+        files[f"{place}loss.svg"] = loss_plot("Training loss", result.loss, result.eval_loss)
     if _dots(result):
-        files[f"{place}/scores.svg"] = scores_plot(scores_title(result), _dots(result), *_names(result))
+        files[f"{place}scores.svg"] = scores_plot(scores_title(result), _dots(result), *_names(result))
     return files
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from piste.experiment import primary_score
+from piste.experiment import VALIDATION, primary_score
 from piste.report import words
 
 Report = Mapping[str, Any]
@@ -60,7 +60,8 @@ def _came_to(report: Report) -> str:
         return "trained"
     compared = ((report.get("comparison") or {}).get("scores") or {}).get(name)
     gain = f" ({words.signed(compared['difference'], 2)})" if compared else ""
-    return f"{words.score_name(name)} {words.number(score['mean'], 2)}{gain}"
+    where = " on validation" if report.get("split") == VALIDATION else ""
+    return f"{words.score_name(name)} {words.number(score['mean'], 2)}{gain}{where}"
 
 
 def _primary(report: Report) -> tuple[str, Mapping[str, Any] | None]:
@@ -82,7 +83,9 @@ def marker(experiment: str) -> str:
 
 def comment(variants: Sequence[Report], address: str) -> str:
     """The result of an experiment for whoever asked for it; `address` is the page of its report."""
-    name = variants[0]["experiment"]
+    name, winner = variants[0]["experiment"], [report for report in variants if report.get("chosen_from")]
+    first = VALIDATION if winner else next((str(one["split"]) for one in _test_first(variants) if one.get("split")), "")
+    variants = [report for report in variants if (report.get("split") or "") == first]
     done = [report for report in variants if report["status"] == "done"]
     if len(variants) == 1:
         found = f"**{words.prose(name)}: {words.prose(_came_to(variants[0]))}**"
@@ -91,7 +94,12 @@ def comment(variants: Sequence[Report], address: str) -> str:
     rows = [(words.prose(report["variant"]), words.prose(_came_to(report))) for report in best[:20]]
     table = words.table(("variant", "result"), rows)
     head = f"**{words.prose(name)}: {len(done)} of {len(variants)} variants done**"
-    return "\n".join([head, "", *table, "", f"[The report]({address})"]) + "\n"
+    chosen = [f"On test, chosen as the best: {words.prose(plain(report))}." for report in winner]
+    return "\n".join([head, "", *table, "", *chosen, *([""] if chosen else []), f"[The report]({address})"]) + "\n"
+
+
+def _test_first(variants: Sequence[Report]) -> list[Report]:
+    return sorted(variants, key=lambda report: report.get("split") == VALIDATION)
 
 
 def _what_next(report: Report) -> list[str]:

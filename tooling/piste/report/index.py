@@ -32,6 +32,10 @@ class Entry:
         return primary_score(self.experiment.suite.document)
 
     @property
+    def split(self) -> str:
+        return self.best.results[0].variant.split if self.best else self.earlier.split if self.earlier else ""
+
+    @property
     def mean(self) -> float | None:
         if self.best:
             return self.best.mean
@@ -40,10 +44,17 @@ class Entry:
 
 
 def entry(
-    experiment: Experiment, variants: Sequence[Variant], groups: Sequence[Group], earlier: Run | None
+    experiment: Experiment,
+    variants: Sequence[Variant],
+    groups: Sequence[Group],
+    chosen: Group | None,
+    earlier: Run | None,
 ) -> Entry | None:
+    """`chosen` is the winner of a matrix, on test: its result stands for the experiment."""
     if groups:
-        return Entry(experiment, variants[0].digests.suite, groups[0], None, overall(groups, len(variants)))
+        best = chosen if chosen and chosen.mean is not None else groups[0]
+        digest = best.results[0].variant.digests.suite
+        return Entry(experiment, digest, best, None, overall(groups, len(variants)))
     if earlier:
         status = earlier.evaluation or earlier.training
         return Entry(experiment, earlier.digests.suite, None, earlier, f"{status}, earlier version")
@@ -67,7 +78,8 @@ def index(entries: Sequence[Entry]) -> str:
         sections[item.experiment.suite.name, item.suite_digest not in current, item.suite_digest].append(item)
     parts = [[WRITTEN, "# Experiments"], [RULE]]
     for (suite, old, digest), items in sorted(sections.items()):
-        parts.append([f"## {_suite(items[0], suite)}{', as it was before' if old else ''}"])
+        split = next((f" on {item.split}" for item in items if item.split), "")
+        parts.append([f"## {_suite(items[0], suite)}{split}{', as it was before' if old else ''}"])
         parts.append([f"Suite digest `{digest[:12]}`, score: {words.headline_name(items[0].primary)}."])
         parts.append(words.table(HEAD, [_row(item) for item in sorted(items, key=_best_first)]))
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"

@@ -28,6 +28,7 @@ def page(result: Result, up: str, repository_url: str | None) -> str:
     parts = [
         [WRITTEN, f"# {title(result)}"],
         [answer(result, up)],
+        other_split(result),
         *question(result),
         failure_lines(result),
         score_table(result, up),
@@ -61,7 +62,7 @@ def answer(result: Result, up: str) -> str:
         return failed_answer(result)
     if result.mean is None:
         return "Trained, not evaluated." if result.training_status else "Not evaluated."
-    n = words.count(result.scores[result.primary]["n"], "held-out sample")
+    n = words.samples(result.scores[result.primary]["n"], result.variant.split)
     found = f"**{words.number(result.mean)} {words.headline_name(result.primary)}** on {n} of {suite_link(result, up)}"
     return f"{found}{versus(result, up)}, {seeds(result)}{price(result)}."
 
@@ -75,6 +76,18 @@ def failed_answer(result: Result) -> str:
     verb = {Status.CANCELLED: "was cancelled", Status.LOST: "was lost"}.get(result.status, "failed")
     after = "; the trained model is kept" if part == "Evaluation" and result.training_status else ""
     return f"**{part} {verb}**{f' ({why})' if why else ''}{after}{price(result)}."
+
+
+def other_split(result: Result) -> list[str]:
+    """Of what is scored on both splits, what this one is for."""
+    variant = result.variant
+    if not variant.aside:
+        return []
+    back = f"{'../' * variant.place.count('/')}README.md"
+    if variant.chosen_from:
+        return [f"It was chosen as {words.link(f'the best of {variant.chosen_from} on validation', back)}."]
+    counts = words.link("the test", back)
+    return [f"It is scored here for what is chosen on validation to be compared with; what counts is {counts}."]
 
 
 def suite_link(result: Result, up: str) -> str:

@@ -40,6 +40,8 @@ def _document(result: Result) -> dict[str, Any]:
         "schema": SCHEMA,
         "experiment": result.variant.experiment,
         "variant": result.variant.name,
+        "split": result.variant.split or None,
+        "chosen_from": result.variant.chosen_from or None,
         "status": str(result.status),
         "training_status": _text(result.training_status),
         "evaluation_status": _text(run.evaluation),

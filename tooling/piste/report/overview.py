@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from piste.experiment import Variant
+from piste.problems import listed
 from piste.report import words
 from piste.report.groups import Group, seed_of
 from piste.report.markdown import WRITTEN, against, question, suite_link
@@ -17,32 +18,39 @@ LINE_POINTS = 60
 UP = "../../"
 
 
-def overview(groups: Sequence[Group], wanted: Sequence[Variant]) -> str:
+def overview(groups: Sequence[Group], chosen: Group | None, wanted: Sequence[Variant]) -> str:
     first = groups[0].results[0]
     missing = len(wanted) - sum(len(group.results) for group in groups)
     parts = [
         [WRITTEN, f"# {words.prose(first.experiment.document.get('title') or first.experiment.name)}"],
-        [answer(groups)],
+        [answer(groups, chosen)],
         *question(first),
         table(groups),
         [f"{words.count(missing, 'variant')} without a result yet."] if missing else [],
         [f"![{lines_title(groups)}](loss.svg)"] if lines(groups) else [],
-        notes(groups),
+        notes(groups, chosen),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def answer(groups: Sequence[Group]) -> str:
-    best = groups[0]
+def answer(groups: Sequence[Group], chosen: Group | None) -> str:
+    """What was chosen on validation speaks by its result on test."""
+    best = chosen if chosen and chosen.mean is not None else groups[0]
     if best.mean is None:
         return "**No variant is evaluated.**"
-    scored = [result for result in best.results if result.mean is not None]
-    first = scored[0]
-    n = words.count(first.scores[first.primary]["n"], "held-out sample")
-    which = f" with {words.code(best.name)}, the best of {len(groups)}," if best.name and len(groups) > 1 else ""
-    headline = f"**{words.number(best.mean)} {words.headline_name(first.primary)}**{which}"
+    first = next(result for result in best.results if result.mean is not None)
+    n = words.samples(first.scores[first.primary]["n"], first.variant.split)
+    headline = f"**{words.number(best.mean)} {words.headline_name(first.primary)}**{_which(best, len(groups))}"
     found = f"{headline} on {n} of {suite_link(first, UP)}"
     return f"{found}{versus(best)}, {seeds(best)}{price(groups)}."
+
+
+def _which(best: Group, of: int) -> str:
+    if not best.name or of == 1:
+        return ""
+    how = "chosen as the best" if best.results[0].variant.chosen_from else "the best"
+    split = " on validation" if best.results[0].variant.chosen_from else ""
+    return f" with {words.code(best.name)}, {how} of {of}{split},"
 
 
 def versus(group: Group) -> str:
@@ -70,7 +78,7 @@ def price(groups: Sequence[Group]) -> str:
 def table(groups: Sequence[Group]) -> list[str]:
     first = groups[0].results[0]
     compared = next((result for group in groups for result in group.results if result.comparison), None)
-    score = words.score_name(first.primary)
+    score = words.score_name(first.primary) + (f" on {first.variant.split}" if first.variant.split else "")
     if compared is None:
         return words.table(
             ("variant", score, "last loss"), [[_name(group), group.mean_text(), _loss(group)] for group in groups], 2
@@ -91,7 +99,7 @@ def _name(group: Group) -> str:
 
 
 def _page(result: Result) -> str:
-    return f"{words.folder(result.variant.name)}/README.md"
+    return f"{result.variant.place}README.md"
 
 
 def _ended(result: Result) -> str:
@@ -115,7 +123,7 @@ def lines_title(groups: Sequence[Group]) -> str:
     return "Training loss" if drawn == found else f"Training loss, the best {drawn} of {found} variants"
 
 
-def notes(groups: Sequence[Group]) -> list[str]:
+def notes(groups: Sequence[Group], chosen: Group | None) -> list[str]:
     said = ["Each row is one seed: it tells about a checkpoint, not about the setting."]
     if any(len(group.means) > 1 for group in groups):
         said = [
@@ -125,4 +133,13 @@ def notes(groups: Sequence[Group]) -> list[str]:
     if len(groups) > 1:
         said.append("The best row was chosen on the samples it is scored on, so it is a little too good;")
         said.append("verdicts pay for looking at several (Holm).")
-    return [" ".join(said)]
+    return [" ".join(said), *_on_test(groups, chosen)]
+
+
+def _on_test(groups: Sequence[Group], chosen: Group | None) -> list[str]:
+    if not groups[0].results[0].variant.split:
+        return []
+    if chosen is None:
+        return ["", "When all are done, the best is scored on the test split, which none has seen yet."]
+    pages = listed(words.link(words.prose(one.variant.title), _page(one)) for one in chosen.results)
+    return ["", f"On the test split, which nothing was chosen by: {pages}."]

@@ -26,13 +26,17 @@ Curve = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The other run, as far as this one is compared with it. `fields` holds its means by score and field."""
+    """The other run, as far as this one is compared with it.
+
+    `fields` holds its means by score and field; `place` is that of its page (`Variant.place`).
+    """
 
     experiment: str
     variant: str
     run: str
     scores: Mapping[str, Mapping[str, Any]]
     fields: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    place: str = ""
 
     @property
     def title(self) -> str:
@@ -44,7 +48,8 @@ class Result:
     """A variant with the run that evaluated it and the run that trained it (often the same; None for a baseline).
 
     `no_comparison` says why `comparison` is None where the experiment asks for one. `seeds` compares, by score, all
-    runs that differ from this one in their seed alone with those of the other recipe.
+    runs that differ from this one in their seed alone with those of the other recipe. `looks` counts the trainings that
+    had been scored on the same rows by then, this one among them.
     """
 
     experiment: Experiment
@@ -55,6 +60,7 @@ class Result:
     no_comparison: str
     rates: Mapping[str, float]
     seeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    looks: int = 0
 
     @property
     def training_status(self) -> Status | None:
@@ -157,7 +163,7 @@ def _result(
     rates: Mapping[str, float],
 ) -> Result:
     run = history.of(variant)[0]
-    alone = Result(experiment, variant, run, history.trainer(run), None, "", rates)
+    alone = Result(experiment, variant, run, history.trainer(run), None, "", rates, looks=history.looks(run))
     compare = experiment.document.get("compare")
     if not compare or run.evaluation is not Status.DONE:
         return alone
@@ -174,7 +180,7 @@ def _comparison(target: Variant, other: Run, body: Mapping[str, Any]) -> Compari
     scores = {name: _against(score) for name, score in body["scores"].items() if score["difference"] is not None}
     found = evaluation_of(other).get("scores") or {}
     fields = {name: score["per_field"] for name, score in found.items() if score.get("per_field")}
-    return Comparison(target.experiment, target.name, other.name, scores, fields)
+    return Comparison(target.experiment, target.name, other.name, scores, fields, target.place)
 
 
 def _seeds(

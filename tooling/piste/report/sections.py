@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from piste.experiment import VALIDATION
 from piste.report import words
 from piste.report.plain import plain
 from piste.report.provenance import provenance
@@ -22,8 +23,7 @@ def interval(found: Mapping[str, Any]) -> str:
 def comparison_link(result: Result, up: str) -> str:
     other = result.comparison
     assert other is not None
-    inside = f"{words.folder(other.variant)}/" if other.variant else ""
-    return words.link(words.prose(other.title), f"{up}{other.experiment}/report/{inside}README.md")
+    return words.link(words.prose(other.title), f"{up}{other.experiment}/report/{other.place}README.md")
 
 
 def score_table(result: Result, up: str) -> list[str]:
@@ -122,9 +122,19 @@ def statistics(result: Result) -> list[str]:
         rows = [_method(result, name) for name in result.comparison.scores]
         lines += words.table(("score", "pairs", "interval", "test", "p"), rows, 1)
         lines += ["", *_looked_at(result)]
+    if result.variant.split != VALIDATION:
+        lines += ["", _looks(result)]
     if result.variant.trains and not result.seeds:
         lines += ["", "The numbers come from one seed: they tell about this checkpoint, not about the recipe."]
     return lines
+
+
+def _looks(result: Result) -> str:
+    """The more that are scored on the same rows, the better the best of them looks without being so."""
+    which = "the test split" if result.variant.split else "these samples"
+    if result.looks == 1:
+        return f"It is the first model that was scored on {which}."
+    return f"{result.looks:,} models, this one among them, had been scored on {which} by then."
 
 
 def _method(result: Result, name: str) -> list[str]:

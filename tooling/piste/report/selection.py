@@ -16,6 +16,7 @@ class History:
         self._evaluated: dict[tuple[str, str], list[Run]] = defaultdict(list)
         self._trained: dict[str, list[Run]] = defaultdict(list)
         self._named: dict[str, list[Run]] = defaultdict(list)
+        self._looked: dict[str, list[Run]] = defaultdict(list)
         for run in sorted(runs, key=_rank, reverse=True):
             if run.training is Status.DONE:
                 self._trained[run.digests.training].append(run)
@@ -23,6 +24,7 @@ class History:
                 self._evaluated[run.digests.training, run.digests.suite].append(run)
                 if not run.smoke:
                     self._named[run.experiment].append(run)
+                    self._looked[_rows(run)].append(run)
 
     def of(self, variant: Variant) -> Sequence[Run]:
         """Runs of exactly these digests, best first: evaluated before not, then the latest."""
@@ -35,9 +37,19 @@ class History:
         trained = self._trained.get(run.digests.training)
         return trained[0] if trained else None
 
+    def looks(self, run: Run) -> int:
+        """How many trainings had been scored on the rows of a run when it was, itself among them."""
+        by_then = (one for one in self._looked[_rows(run)] if _when(one) <= _when(run))
+        return len({one.digests.training for one in by_then if one.evaluation is Status.DONE})
+
     def latest(self, experiment: str) -> Run | None:
         """The last ended run under this name, whatever its digests."""
         return max(self._named.get(experiment, ()), key=_when, default=None)
+
+
+def _rows(run: Run) -> str:
+    """The query of the rows that it was scored on."""
+    return " ".join(str(((run.spec.get("suite") or {}).get("data") or {}).get("sql") or "").split())
 
 
 def ended(run: Run) -> bool:
@@ -77,7 +89,7 @@ def compared_run(
         )
     evaluated = [(target, other) for target in same for other in history.of(target) if other.evaluation is Status.DONE]
     if not evaluated:
-        return None, None, "it has no evaluation yet"
+        return None, None, f"it has no evaluation{f' on {variant.split}' if variant.split else ''} yet"
     compared = [(target, other) for target, other in evaluated if other.name in run.comparisons]
     if not compared:
         return None, None, "the comparison is not computed yet; `piste collect` does it"

@@ -92,9 +92,9 @@ def link(label: str, target: str) -> str:
     return f"[{label}]({quote(target, safe='/.=,+@~-_')})"
 
 
-def folder(variant: str) -> str:
-    """The variant's folder under report/: its name, with what a path can't hold as %XX."""
-    return quote(variant, safe="=,+@~%. ")
+def samples(n: int, split: str) -> str:
+    """`50 held-out samples`, or the split that they are."""
+    return count(n, f"{split or 'held-out'} sample")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> list[str]:
