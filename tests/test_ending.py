@@ -48,6 +48,21 @@ ENDS: dict[str, tuple[Run, bytes | None, tuple[str | None, str, str | None]]] = 
         results("cancelled", "cancelled", {**TOLD, "kind": "cancelled"}),
         ("cancelled", "cancelled", "timeout"),
     ),
+    "told to stop, nobody knows by whom": (
+        going(job_status="", forgotten=True),
+        results("cancelled", "cancelled", {**TOLD, "kind": "cancelled"}),
+        ("cancelled", "cancelled", "cancelled"),
+    ),
+    "told to stop by the platform": (
+        going(job_status="INTERNAL_ERROR"),
+        results("cancelled", "cancelled", {**TOLD, "kind": "cancelled"}),
+        ("cancelled", "cancelled", "platform"),
+    ),
+    "forgotten, results in its last row": (
+        going(job_status="", results=json.loads(results("done", "done"))),
+        None,
+        ("done", "done", None),
+    ),
     "killed while it evaluated": (
         replace(going(job_status="FAILED"), training=Status.DONE),
         None,

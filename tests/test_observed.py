@@ -127,6 +127,34 @@ def test_a_job_that_is_not_listed_is_forgotten_only_after_a_day_of_silence() -> 
     assert not one(CLAIMED, SUBMITTED, jobs=(job("RUNNING"),), now="2026-11-30T12:00:00.000+00:00").forgotten
 
 
+def test_what_is_written_about_a_run_is_no_sign_of_its_life() -> None:
+    """An unlisted job that overstays its timeout is told to stop again and again: that keeps no silence from ending."""
+    stopping = event("stopping", {"kind": "timeout"}, "2026-11-23T11:59:00.000+00:00")
+    found = one(CLAIMED, SUBMITTED, stopping, now="2026-11-23T12:00:00.000+00:00")
+    assert (found.heard_at, found.forgotten) == (SUBMITTED.at, True)
+
+
+LATER, LATEST = "2026-11-23T12:00:00.000+00:00", "2026-11-23T13:00:00.000+00:00"
+LOST = event("ended", {"job_status": "", "training": "lost", "evaluation": "lost", "results": None}, LATER)
+SHOWN: dict[str, tuple[list[Event], list[Job], tuple[str, str]]] = {
+    "it waits for a node": ([], [job("PENDING")], ("pending", "pending")),
+    "it ended meanwhile": ([], [job("DONE")], ("running", "pending")),
+    "it trained": ([event("trained", {"status": "done"}, LATEST)], [], ("done", "running")),
+    "it finished": ([event("finished", DONE, LATEST)], [], ("done", "done")),
+}
+
+
+@pytest.mark.parametrize(("events", "jobs", "expected"), SHOWN.values(), ids=SHOWN.keys())
+def test_a_run_that_was_given_up_and_shows_itself_has_not_ended(
+    events: list[Event], jobs: list[Job], expected: tuple[str, str]
+) -> None:
+    """Its job was not listed for a day. To hold on to that would train again what trains, or has trained."""
+    found = one(CLAIMED, SUBMITTED, LOST, *events, jobs=tuple(jobs), now=LATEST)
+    assert ((found.training, found.evaluation), found.collected) == (expected, False)
+    given_up = one(CLAIMED, SUBMITTED, LOST, now=LATEST)
+    assert (given_up.training, given_up.collected, given_up.ended_at) == (Status.LOST, True, LATER)
+
+
 def test_rows_that_are_not_of_a_claim_are_passed_over() -> None:
     assert runs(Observation([Event("manual", NOW, "claimed", {})], (), (), NOW)) == ()
 

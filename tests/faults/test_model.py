@@ -371,9 +371,11 @@ class Life(RuleBasedStateMachine):
 
 
 def at_fault(job: MemoryJob) -> bool:
-    """It said itself that training failed, and that trying again would not help."""
+    """It said itself that training failed, and that trying again would not help. One that was told to stop does not know
+    by whom: it may have been the platform."""
     failed = job.failure.kind if job.told and job.failure and not job.succeeded else ""
-    return bool(failed) and FAULTS.get(failed) != "platform"
+    stopped_by_platform = failed == "cancelled" and job.status == "INTERNAL_ERROR"
+    return bool(failed) and FAULTS.get(failed) != "platform" and not stopped_by_platform
 
 
 def set_version(version: int) -> None:

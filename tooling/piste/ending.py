@@ -52,13 +52,14 @@ def timeout(run: Run) -> timedelta:
 
 
 def record(run: Run, results: bytes | None) -> dict[str, Any]:
-    """The ledger's `ended` row: judged by the results on the stage and the job's status, never by `job.result()`."""
-    found = _results(results)
+    """The ledger's `ended` row: judged by the results on the stage or in the job's last row, and by the job's status,
+    never by `job.result()`."""
+    found = _results(results) or run.results
     training, evaluation = _statuses(run, found)
     body: dict[str, Any] = {"job_status": run.job_status, "training": training, "evaluation": evaluation}
     failure = (found or {}).get("failure") or _failure(run, training, evaluation)
     if failure and failure["kind"] == "cancelled":  # the job knows that it was told to stop, not why
-        kind, message, hint = _why(run)
+        kind, message, hint = _why_stopped(run)
         failure = {**failure, "kind": kind, "message": message, "hint": hint}
     return body | {"results": found and {**found, "failure": failure}, "failure": failure}
 
@@ -111,6 +112,11 @@ def _why(run: Run) -> tuple[str, str, str]:
     if run.job_status == "FAILED" and not run.started_at:
         return _NEVER_BEGAN
     return _WHY[run.job_status if run.job_status in _WHY else ""]
+
+
+def _why_stopped(run: Run) -> tuple[str, str, str]:
+    """Of a job that was told to stop. Unless Snowflake says that it was its own fault, somebody wanted that."""
+    return _why(run) if run.stopping or run.job_status == "INTERNAL_ERROR" else _WHY["CANCELLED"]
 
 
 _AGAIN = "It is tried again as often as compute.retries allows; --retry tries it once more."

@@ -29,6 +29,11 @@ SILENCE = timedelta(days=1)
 """How long a run whose job is not listed may have been silent before it counts as forgotten by Snowflake. A list may be
 empty for other reasons (another role, a lag), and a run that works says so every few seconds."""
 
+TOLD_BY_JOB = {"started", "heartbeat", "trained", "finished"}
+SPOKEN = TOLD_BY_JOB | {"claimed", "submitted"}
+"""Rows by which a run is heard of: its submitter's and its job's. What others write about it, above all that it should
+stop, is no sign of its life."""
+
 ENDED_JOBS = {"DONE", "FAILED", "CANCELLED", "INTERNAL_ERROR", "DELETED"}
 
 LEDGER = "LEDGER"
@@ -138,7 +143,20 @@ class _Seen:
     @property
     def heard_at(self) -> str:
         fenced = [self.fence.created] if self.fence else []
-        return max((event.at for event in self.events.values()), default=max(fenced, default=""))
+        spoken = [event.at for event in self.events.values() if event.kind in SPOKEN]
+        return max(spoken, default=max(fenced, default=""))
+
+    @property
+    def ended(self) -> Mapping[str, Any]:
+        """How it ended, by the ledger. Not if that was said of a job that was not to be seen, and that has shown itself
+        since: its end is yet to come."""
+        if "ended" not in self.events:
+            return {}
+        body, at = self.body("ended"), self.events["ended"].at
+        guessed = Status.LOST in (body.get("training"), body.get("evaluation")) and not body.get("results")
+        told = [event.at for event in self.events.values() if event.kind in TOLD_BY_JOB]
+        passed = [self.fence.created] if self.fence and self.passed_by else []
+        return {} if guessed and (self.job is not None or max(told + passed, default="") >= at) else body
 
     @property
     def passed_by(self) -> str | None:
@@ -160,7 +178,7 @@ def _run(seen: _Seen) -> Run | None:
     if not claim:
         return None
     training, evaluation = _statuses(claim["steps"], seen)
-    ended, submitted = seen.body("ended"), seen.body("submitted")
+    ended, submitted = seen.ended, seen.body("submitted")
     results = ended.get("results") or seen.body("finished") or None
     failure = (results or ended).get("failure")
     forgotten = seen.job is None and bool(seen.heard_at) and _age(seen.heard_at, seen.now) > SILENCE
@@ -177,7 +195,7 @@ def _run(seen: _Seen) -> Run | None:
         provenance={**claim.get("provenance", {}), **submitted},
         job=_job(seen),
         job_status=seen.job.status if seen.job else "",
-        collected="ended" in seen.events,
+        collected=bool(ended),
         forgotten=forgotten,
         closed=seen.closed,
         unrecorded=_unrecorded(seen),
@@ -190,7 +208,7 @@ def _run(seen: _Seen) -> Run | None:
         pooled=_by_other(seen, "pooled"),
         claimed_at=seen.claimed_at,
         started_at=ended.get("started_at") or _at(seen, "started"),
-        ended_at=ended.get("ended_at") or _at(seen, "finished") or _at(seen, "ended"),
+        ended_at=ended.get("ended_at") or _at(seen, "finished") or (_at(seen, "ended") if ended else ""),
         heard_at=seen.heard_at,
         archived=_at(seen, "archived"),
         deleted=_at(seen, "deleted") or (seen.claimed_at if claim.get("imported") and seen.stage is None else ""),
@@ -210,7 +228,7 @@ def _unrecorded(seen: _Seen) -> tuple[str, ...]:
 
 def _statuses(steps: Sequence[str], seen: _Seen) -> tuple[Status | None, Status | None]:
     """Of training (None if the run has none) and of evaluation."""
-    ended, finished = seen.body("ended"), seen.body("finished")
+    ended, finished = seen.ended, seen.body("finished")
     if finished and not ended.get("results"):
         return _said_by(finished, steps)
     if ended:
