@@ -36,6 +36,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from hypothesis.internal.cache import LRUCache
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -371,8 +374,8 @@ class Life(RuleBasedStateMachine):
 
 
 def at_fault(job: MemoryJob) -> bool:
-    """It said itself that training failed, and that trying again would not help. One that was told to stop does not know
-    by whom: it may have been the platform."""
+    """It said itself that training failed, and that trying again would not help. One that was told to stop does not
+    know by whom: it may have been the platform."""
     failed = job.failure.kind if job.told and job.failure and not job.succeeded else ""
     stopped_by_platform = failed == "cancelled" and job.status == "INTERNAL_ERROR"
     return bool(failed) and FAULTS.get(failed) != "platform" and not stopped_by_platform
@@ -390,6 +393,15 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digest, "IDENTITY", dict(digest.IDENTITY))
 
 
+@pytest.fixture(autouse=True)
+def _the_same_lives_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis tries numbers that stand in whatever modules are loaded, so that lives would depend on what was tested
+    before in the same process. `make test` lives the same ones each time; it is for the soak to find new ones."""
+    if not SOAK:
+        monkeypatch.setattr(providers, "_get_local_constants", Constants)
+        monkeypatch.setattr(providers, "CONSTANTS_CACHE", LRUCache(1024))
+
+
 def test_whatever_happens() -> None:
     run_state_machine_as_test(
         Life,
@@ -403,3 +415,4 @@ def test_whatever_happens() -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+    print(f"\nlives on the double: {SEQUENCES} of {STEPS} steps")
