@@ -113,9 +113,11 @@ class Stack:
             time.sleep(0.2)
         return str(max((job for job in self.jobs() if job["status"] == "RUNNING"), key=_created)["name"][-1])
 
-    def until_jobs_ended(self, seconds: float = 600.0) -> None:
-        end = time.monotonic() + seconds
-        while any(job["status"] in ("PENDING", "RUNNING", "CANCELLING") for job in self.jobs()):
+    def until_jobs_ended(self, seconds: float = 300.0) -> None:
+        """Each of them has so long, however many there are."""
+        left, end = -1, 0.0
+        while live := sum(job["status"] in ("PENDING", "RUNNING", "CANCELLING") for job in self.jobs()):
+            left, end = (left, end) if live == left else (live, time.monotonic() + seconds)
             assert time.monotonic() < end, "jobs go on and on"
             time.sleep(0.3)
 

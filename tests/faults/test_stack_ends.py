@@ -83,4 +83,5 @@ def test_500_live_runs_are_observed_as_5_are(tmp_path: Path, soak: bool) -> None
     few, many = (line.split() for line in done.stdout.splitlines()[-2:])
     assert (few[0], many[0]) == ("5", count)
     assert few[1] == many[1] == "3"
-    print("\n" + done.stdout)
+    assert float(many[2]) < 5
+    print("".join(f"\n{runs} live runs: {count} statements, {took} s" for runs, count, took in (few, many)))
