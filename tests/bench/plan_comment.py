@@ -1,4 +1,4 @@
-"""From a push to the comment: seconds of each step of the plan workflow, with a ledger of many runs.
+"""The plan's comment: its size, and seconds of each step from a push to it, with a ledger of many runs.
 
 python tests/bench/plan_comment.py [RUNS]     2,000 unless said
 
@@ -8,7 +8,6 @@ The cache is restored at once here, where GitHub takes some seconds; GitHub's ow
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
 import time
@@ -23,12 +22,14 @@ from snowflake.snowpark import Session  # noqa: E402
 
 from builders import variant  # noqa: E402
 from piste.digest import IDENTITY, SCORE_VERSIONS  # noqa: E402
+from piste.review import comment  # noqa: E402
+from test_review import many, reviewed  # noqa: E402
 from workflows.rehearsal import Rehearsal, rehearsal  # noqa: E402
-
-DURATION = re.compile(r"Success - Main (.*) \[([\d.]+)(ms|s)\]")
 
 
 def main() -> None:
+    for count in (1, 30, 10_000):
+        print(f"{len(comment(reviewed(many(count), mine=count))):6,} characters for {count:,} actions")
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000
     with tempfile.TemporaryDirectory() as directory, rehearsal(Path(directory)) as repository:
         remember(repository, runs)
@@ -39,9 +40,10 @@ def main() -> None:
         repository.pull_request(pull, "opened")
         ran = repository.pull_request(pull)["plan"]
         assert ran.well, ran.log
-        for step, seconds in steps(ran.log):
+        for step, seconds in ran.steps:
             print(f"{seconds:6.1f} s  {step}")
-        print(f"{ran.seconds:6.1f} s  in all, act's own time included; {runs} runs in the ledger")
+        print(f"{sum(seconds for _, seconds in ran.steps):6.1f} s  in all steps")
+        print(f"{ran.seconds:6.1f} s  with act's own time; {runs} runs in the ledger")
 
 
 def remember(repository: Rehearsal, runs: int) -> None:
@@ -79,12 +81,6 @@ def rows_of(number: int) -> Iterator[tuple[str, str, str]]:
         "ended": ended,
     }
     yield from ((name, event, json.dumps(body)) for event, body in bodies.items())
-
-
-def steps(log: str) -> Iterator[tuple[str, float]]:
-    for step, amount, unit in DURATION.findall(log):
-        if step.strip().startswith((".venv", "actions/", "./")):
-            yield step.strip(), float(amount) / (1000 if unit == "ms" else 1)
 
 
 if __name__ == "__main__":

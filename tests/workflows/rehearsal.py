@@ -28,6 +28,7 @@ from workflows import hub as hubs
 from workflows.hub import REPOSITORY, REQUEST_TOKEN, Hub, Pull
 
 STANDINS = Path(__file__).parent / "actions"
+_STEP, _UNITS = re.compile(r"Success - Main (.*) \[([\d.]+)(ms|s)\]"), {"ms": 1000, "s": 1}
 _NUMBERS, _CLONE = threading.Lock(), threading.Lock()
 
 
@@ -44,6 +45,12 @@ class Ran:
     @property
     def well(self) -> bool:
         return "failure" not in self.jobs.values()
+
+    @property
+    def steps(self) -> tuple[tuple[str, float], ...]:
+        """Seconds of each step that is not act's own."""
+        found = ((step.strip(), float(amount) / _UNITS[unit]) for step, amount, unit in _STEP.findall(self.log))
+        return tuple((step, seconds) for step, seconds in found if step.startswith((".venv", "actions/", "./")))
 
 
 @dataclass

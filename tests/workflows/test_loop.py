@@ -80,6 +80,7 @@ def test_from_a_branch_to_the_report_on_main(repository: Rehearsal) -> None:
     assert repository.pushed().well
     done = repository.scheduled()
     assert "nothing to submit" in done.log
+    assert 0 < sum(seconds for _, seconds in done.steps) < 60
     assert "* nothing to do" in done.summary
     assert len(stack.jobs()) == before
     assert len(hub.said(pull.number)) == 3
