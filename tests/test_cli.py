@@ -36,12 +36,12 @@ def world(tmp_path: Path) -> World:
     return made
 
 
-@pytest.mark.parametrize("command", ["--help", "validate", "plan --offline --format json"])
+@pytest.mark.parametrize("command", ["--help", "validate", "plan --offline --format json", "report --html site"])
 def test_light_commands_import_nothing_heavy(world: World, command: str) -> None:
     arguments = ["--root", str(world.root), *command.split()]
     code = f"import sys; from piste.cli import main; main({arguments!r}, standalone_mode=False)"
     probe = f"import atexit, sys; atexit.register(lambda: print('loaded', *sys.modules, file=sys.stderr)); {code}"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=world.root)
     loaded = set(done.stderr.rpartition("loaded ")[2].split())
     assert "piste" in loaded, done.stderr
     assert loaded.isdisjoint(HEAVY)

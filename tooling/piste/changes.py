@@ -29,6 +29,11 @@ def changes(old: Document, new: Document) -> tuple[Change, ...]:
     return tuple(_change(path, was, now) for path, was, now in pairs if _seen(was) != _seen(now))
 
 
+def leaves(spec: Document) -> Iterator[tuple[str, Any, str]]:
+    """Every key that is written and no default: its path as people write it, its value, and what a change leads to."""
+    return ((path, leaf.value, leaf.rule) for path, leaf in _leaves(spec))
+
+
 class _Leaf(NamedTuple):
     value: Any
     rule: str

@@ -1,4 +1,4 @@
-"""Files that travel with the package: the schemas, and the payload that runs inside the job."""
+"""Files that travel with the package: schemas, the page of all runs, and the payload that runs inside the job."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def schema(name: str) -> dict[str, Any]:
     folder = next(folder for folder in _SCHEMAS if folder.is_dir())
     document: dict[str, Any] = json.loads((folder / f"{name}.schema.json").read_bytes())
     return document
+
+
+def page_file(name: str) -> str:
+    """One of page.html, page.css, page.js: what the page of all runs is made from."""
+    return (_PACKAGE / "report" / "runs_page" / name).read_text("utf-8")
 
 
 def payload_files() -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Commands that look at runs, or end them: status, compare, logs, cancel."""
+"""Commands that look at runs, or end them: status, compare, report, logs, cancel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from piste.cli.common import Place, command, names, opened, place, shown_as
+from piste.cli.common import Place, command, counted, names, opened, place, shown_as
 
 
 @click.command()
@@ -101,4 +101,40 @@ def compare(at: Place, a: str, b: str, scores: bool, minimum: float, shape: str)
         with opened(at, desired) as account:
             found = journeys.compare(desired, account, a, b, minimum)
     click.echo(verdicts.RENDER[shape](found), nl=False)
+    return 0
+
+
+@click.command()
+@click.option(
+    "--html",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    required=True,
+    help="Write DIR/index.html, and DIR where it is missing.",
+)
+@click.option(
+    "--links",
+    metavar="URL",
+    help="Where links to reports begin; default: the remote on GitHub, else this working tree.",
+)
+@place
+@command
+def report(at: Place, directory: Path, links: str | None) -> int:
+    """Put all committed reports on one page.
+
+    It sorts, filters and compares any two runs; made of experiments/*/report/ alone, so it needs no account.
+    One file without a request to any other place: open it, mail it, or let a web server show it.
+
+    \b
+    piste report --html site
+    piste report --html site --links https://git.example.com/training/blob/main
+    """
+    from piste import journeys, problems
+
+    written, count, foreign = journeys.runs_page(at.root, directory, links)
+    if foreign:
+        click.echo(problems.to_text(foreign), nl=False, err=True)
+    click.echo(written)
+    click.echo(f"{counted(count, 'report')} on it", err=True)
     return 0

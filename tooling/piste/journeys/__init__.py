@@ -20,6 +20,7 @@ from piste.journeys.publishing import BRANCH as REPORTS_BRANCH
 from piste.journeys.publishing import Published, Publisher, publish, tell_tried
 from piste.journeys.reading import Desired, read, validate
 from piste.journeys.reviewing import changed, cut_down, review, try_
+from piste.journeys.showing import runs_page
 from piste.journeys.submitting import Submission, apply
 from piste.journeys.watching import Look, cancel, ended_well, follow, follow_log, live, logs, status
 
@@ -58,6 +59,7 @@ __all__ = [
     "publish",
     "read",
     "review",
+    "runs_page",
     "settle",
     "status",
     "tell_tried",

@@ -135,7 +135,7 @@ def offline_runs(reports: Mapping[str, bytes]) -> tuple[tuple[Run, ...], tuple[P
         try:
             runs.append(_run(json.loads(reports[path], parse_constant=_refuse)))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            problems.append(_foreign(path, error))
+            problems.append(foreign(path, error))
     return tuple(runs), tuple(problems)
 
 
@@ -143,7 +143,8 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _foreign(path: str, error: Exception) -> Problem:
+def foreign(path: str, error: Exception) -> Problem:
+    """A warning for a report.json that piste did not write."""
     what = f"{error.args[0]} is missing" if isinstance(error, KeyError) else "it can't be read"
     message = f"This is no {SCHEMA} document ({what}), so its run is not taken into account."
     return Problem(path, 0, 0, "", message, "Remove it, or let `piste collect` write it again.", "warning")

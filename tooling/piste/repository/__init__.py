@@ -2,7 +2,7 @@
 
 from piste.repository.reading import Repository, declared_files, read, report_files
 from piste.repository.scores import read as read_scores
-from piste.repository.writing import copy_experiment, remove_leftovers, with_imported, write_files
+from piste.repository.writing import copy_experiment, remove_leftovers, with_imported, write_files, write_page
 
 __all__ = [
     "Repository",
@@ -14,4 +14,5 @@ __all__ = [
     "report_files",
     "with_imported",
     "write_files",
+    "write_page",
 ]

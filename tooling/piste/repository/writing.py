@@ -26,6 +26,18 @@ def write_files(root: Path, files: Mapping[str, bytes]) -> list[str]:
     return changed
 
 
+def write_page(root: Path, directory: Path, content: bytes) -> Path:
+    """Write directory/index.html, whole or not at all; where it is. Not inside experiments/, which is for git."""
+    target = directory / "index.html"
+    if target.resolve().is_relative_to((root / HOME).resolve()):
+        raise PisteError(f"{directory} is inside {HOME}/, where only experiments are.", "Name another folder.")
+    directory.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    draft.write_bytes(content)
+    draft.replace(target)
+    return target
+
+
 def with_imported(root: Path, files: Mapping[str, bytes], imported: Collection[str]) -> dict[str, bytes]:
     """The files, but the reports of imported runs as they stand: what was rounded can't be rendered again."""
     found = dict(files)
