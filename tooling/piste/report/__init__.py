@@ -9,10 +9,10 @@ from piste.report.groups import Group, groups
 from piste.report.index import entry, index
 from piste.report.markdown import page
 from piste.report.model import report_json
-from piste.report.overview import lines, lines_title, overview
-from piste.report.plots import Dot, lines_plot, loss_plot, scores_plot
+from piste.report.overview import lines, lines_title, overview, rows, rows_title
+from piste.report.plots import Dot, differences_plot, lines_plot, loss_plot, scores_plot
 from piste.report.result import Result, results
-from piste.report.sections import scores_title
+from piste.report.sections import differences, differences_title, scores_title
 from piste.report.selection import History
 from piste.report.words import score_name
 from piste.run import Run
@@ -61,6 +61,8 @@ def _overview(ranked: Sequence[Group], chosen: Group | None, wanted: Sequence[Va
     files = {f"{place}/README.md": overview(ranked, chosen, wanted).encode()}
     if lines(ranked):
         files[f"{place}/loss.svg"] = lines_plot(lines_title(ranked), lines(ranked))
+    if rows(ranked):
+        files[f"{place}/differences.svg"] = differences_plot(rows_title(ranked), rows(ranked), ranked[0].minimum)
     return files
 
 
@@ -75,6 +77,8 @@ def _report(result: Result, repository_url: str | None) -> dict[str, bytes]:
         files[f"{place}loss.svg"] = loss_plot("Training loss", result.loss, result.eval_loss)
     if _dots(result):
         files[f"{place}scores.svg"] = scores_plot(scores_title(result), _dots(result), *_names(result))
+    if found := differences(result):
+        files[f"{place}differences.svg"] = differences_plot(differences_title(result), found)
     return files
 
 
@@ -83,17 +87,12 @@ def _names(result: Result) -> tuple[str, str | None]:
 
 
 def _dots(result: Result) -> list[Dot]:
-    """A row per score with the interval of its difference, laid around this run's mean, then a row per field."""
+    """A row per score with the interval of this run's mean, then a row per field."""
     dots = []
     for name, score in result.scores.items():
         found = (result.comparison.scores.get(name) if result.comparison else None) or {}
         others = result.comparison.fields.get(name, {}) if result.comparison else {}
-        dots.append((score_name(name), score["mean"], found.get("mean"), *_ends(found), False))
+        dots.append((score_name(name), score["mean"], found.get("mean"), score["low"], score["high"], False))
         fields = (score.get("per_field") or {}).items()
         dots += [(field, mean, others.get(field), None, None, True) for field, mean in fields]
     return [Dot(*dot) for dot in dots if dot[1] is not None]
-
-
-def _ends(found: Mapping[str, float]) -> tuple[float | None, float | None]:
-    low, high = found.get("low"), found.get("high")
-    return (found["mean"] + low, found["mean"] + high) if low is not None and high is not None else (None, None)

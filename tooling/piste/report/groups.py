@@ -56,6 +56,11 @@ class Group:
         alone = [result.difference for result in self.results if result.difference]
         return self.seeds or (alone[0] if len(alone) == 1 else None)
 
+    @property
+    def minimum(self) -> float:
+        """The smallest difference of the primary score that is of interest."""
+        return self.results[0].minimum(self.results[0].primary)
+
     def difference_text(self) -> str:
         """With its 95% interval and the verdict, over samples and seeds; the range over seeds until that is known."""
         if not self.differences:

@@ -9,6 +9,7 @@ from piste.problems import listed
 from piste.report import words
 from piste.report.groups import Group, seed_of
 from piste.report.markdown import WRITTEN, against, question, suite_link
+from piste.report.plots import Difference
 from piste.report.result import Curve, Result, curve
 from piste.report.sections import comparison_link, interval
 from piste.run import Status
@@ -27,6 +28,7 @@ def overview(groups: Sequence[Group], chosen: Group | None, wanted: Sequence[Var
         *question(first),
         table(groups),
         [f"{words.count(missing, 'variant')} without a result yet."] if missing else [],
+        [f"![{rows_title(groups)}](differences.svg)"] if rows(groups) else [],
         [f"![{lines_title(groups)}](loss.svg)"] if lines(groups) else [],
         notes(groups, chosen),
     ]
@@ -109,6 +111,21 @@ def _ended(result: Result) -> str:
 def _loss(group: Group) -> str:
     ends = [result.loss[-1][1] for result in group.results if result.loss]
     return words.loss_value(sum(ends) / len(ends)) if ends else words.UNKNOWN
+
+
+def rows(groups: Sequence[Group]) -> list[Difference]:
+    """A row per recipe that is compared, best first."""
+    found = [(group, group.compared) for group in groups]
+    return [
+        Difference(group.name or "all seeds", one["difference"], one["low"], one["high"], str(one["verdict"]))
+        for group, one in found[:MOST_LINES]
+        if one
+    ]
+
+
+def rows_title(groups: Sequence[Group]) -> str:
+    other = next((group.other for group in groups if group.other), "")
+    return f"Difference to {other}, 95% intervals"
 
 
 def lines(groups: Sequence[Group]) -> Mapping[str, Curve]:

@@ -30,6 +30,7 @@ TEXT = "#747c86"
 GRID = "#8c959f"
 COLOURS = ("#1f7ae0", "#c4600c", "#2a8f43", "#8a5cd6", "#c9457f", "#0f8f8f", "#9a7b0a", "#747c86")
 THIS, OTHER = COLOURS[0], COLOURS[1]
+VERDICTS = {"improved": COLOURS[2], "regressed": COLOURS[4], "equivalent": COLOURS[0]}
 FONT_RULE = "text{font-family: system-ui, 'Segoe UI', Helvetica, Arial, sans-serif} "
 SETTINGS: Any = {
     "svg.fonttype": "none",
@@ -49,6 +50,17 @@ class Dot:
     low: float | None = None
     high: float | None = None
     indent: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A row of a forest plot: a difference with its interval, None where there is none, and what follows from it."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    verdict: str
 
 
 def loss_plot(title: str, loss: Curve, eval_loss: Curve = ()) -> bytes:
@@ -95,6 +107,46 @@ def scores_plot(title: str, dots: Sequence[Dot], this: str, other: str | None) -
         for place, (name, colour) in enumerate(names):
             _under(figure, height - 0.42 - 0.22 * place, _short(name, MOST_LETTERS), colour)
         return _svg(figure, title)
+
+
+def differences_plot(title: str, rows: Sequence[Difference], minimum: float = 0.0) -> bytes:
+    """A forest plot: right of the line in the middle is better. `minimum` shades what is of no interest."""
+    with _figure(0.3 * len(rows) + 0.9) as figure:
+        labels = [_short(row.label, 30) for row in rows]
+        left, right = 0.3 + 0.085 * max(map(len, labels)), 0.3 + 0.085 * max(len(row.verdict) for row in rows)
+        axes = _axes(figure, left=left, right=right, top=0.42, bottom=0.38)
+        axes.axvline(0, color=GRID, linewidth=1.2)
+        if minimum:
+            axes.axvspan(-minimum, minimum, color=GRID, alpha=0.2, linewidth=0)
+        for place, row in enumerate(rows):
+            colour = VERDICTS.get(row.verdict, TEXT)
+            if row.low is not None and row.high is not None:
+                axes.hlines([place], [row.low], [row.high], color=colour, linewidth=1.6)
+                axes.plot([row.low, row.high], [place, place], "|", color=colour, markersize=9, markeredgewidth=1.6)
+            axes.plot([row.value], [place], "o", color=colour, markersize=5)
+        _around_zero(axes, labels, rows)
+        for place, row in enumerate(rows):
+            axes.text(
+                axes.get_xlim()[1],
+                place,
+                f"  {row.verdict}",
+                color=VERDICTS.get(row.verdict, TEXT),
+                va="center_baseline",
+            )
+        _headline(figure, title)
+        return _svg(figure, title)
+
+
+def _around_zero(axes: Axes, labels: Sequence[str], rows: Sequence[Difference]) -> None:
+    """As far as any interval goes, with 0 always in it."""
+    ends = [end for row in rows for end in (row.low, row.high, row.value) if end is not None]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    room = 0.06 * (high - low) or 0.1
+    axes.set_xlim(low - room, high + room)
+    _ticks(axes.xaxis, axes.get_xlim())
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    _quiet(axes, "x")
 
 
 def _axes(figure: Figure, left: float, right: float, top: float, bottom: float) -> Axes:

@@ -8,6 +8,7 @@ from typing import Any
 from piste.experiment import VALIDATION
 from piste.report import words
 from piste.report.plain import plain
+from piste.report.plots import Difference
 from piste.report.provenance import provenance
 from piste.report.result import Result
 from piste.statistics import SMALL
@@ -77,6 +78,8 @@ def plots(result: Result) -> list[str]:
     lines = []
     if result.scores:
         lines.append(f"![{scores_title(result)}](scores.svg)")
+    if differences(result):
+        lines.append(f"![{differences_title(result)}](differences.svg)")
     if result.loss:
         lines.append(f"![{loss_title(result)}](loss.svg)")
     return ["\n\n".join(lines)] if lines else []
@@ -84,6 +87,20 @@ def plots(result: Result) -> list[str]:
 
 def scores_title(result: Result) -> str:
     return f"Scores, {result.scores[next(iter(result.scores))]['n']} samples"
+
+
+def differences(result: Result) -> list[Difference]:
+    """A row per score that is compared."""
+    found = result.comparison.scores if result.comparison else {}
+    return [
+        Difference(words.score_name(name), one["difference"], one["low"], one["high"], str(one["verdict"]))
+        for name, one in ((name, found[name]) for name in result.scores if name in found)
+    ]
+
+
+def differences_title(result: Result) -> str:
+    assert result.comparison is not None
+    return f"Difference to {result.comparison.title}, 95% intervals"
 
 
 def loss_title(result: Result) -> str:
