@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faults.proxy import Fault, Kind
-from faults.stack import ENDLESS, Stack
+from faults.stack import ENDLESS, GRACE_SECONDS, Stack
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,23 @@ def strike(stack: Stack, at: Boundary, *command: str) -> int:
     done = process.wait()
     assert "Traceback" not in done.err, done.err
     return done.code
+
+
+def sweep_apply(stack: Stack, chosen: Sequence[Boundary], first: int) -> list[int]:
+    """Hit an apply at each of these, of an experiment of its own; the grace passes, and it converges. Exit codes.
+
+    A dozen at a time: what went well is known when something fails.
+    """
+    codes: list[int] = []
+    for at in range(0, len(chosen), 12):
+        names = [f"{one.kind}-{one.number}" for one in chosen[at : at + 12]]
+        numbers = stack.add(names, first + at)
+        codes += [strike(stack, one, "apply", name) for one, name in zip(chosen[at:], names, strict=False)]
+        stack.globe.advance(GRACE_SECONDS)
+        stack.converge()
+        trained_once(stack, numbers)
+        print(f"\n{at + len(names)} of {len(chosen)} boundaries of apply: {len(numbers)} trained once", flush=True)
+    return codes
 
 
 def trained_once(stack: Stack, numbers: dict[str, int]) -> None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from faults.stack import GRACE_SECONDS, Stack
-from faults.striking import Boundary, asked_for_once, boundaries, count, strike, trained_once
+from faults.stack import Stack
+from faults.striking import Boundary, asked_for_once, boundaries, count, strike, sweep_apply, trained_once
 
 
 def test_apply_killed_at_its_statements(hurt: Stack, soak: bool) -> None:
     hurt.add(["measured"], 100)
     statements = count(hurt, "apply", "measured")
     chosen = boundaries(("kill-before", "kill-after"), statements, 7, soak)
-    names = [f"killed-{at.kind[5:]}-{at.number}" for at in chosen]
-    numbers = hurt.add(names, 1000)
-    codes = [strike(hurt, at, "apply", name) for at, name in zip(chosen, names, strict=True)]
+    codes = sweep_apply(hurt, chosen, 1000)
     assert set(codes) <= {-9, 0}
     assert codes.count(-9) > len(codes) // 2
-    hurt.globe.advance(GRACE_SECONDS)
-    hurt.converge()
-    trained_once(hurt, numbers)
-    print(f"\napply: {statements} statements, killed at {len(chosen)} boundaries, trained {len(numbers)} times")
+    print(f"\napply: {statements} statements, killed at {len(chosen)} boundaries, each trained once")
 
 
 def test_apply_whose_replies_are_lost(hurt: Stack, soak: bool) -> None:
@@ -26,14 +21,8 @@ def test_apply_whose_replies_are_lost(hurt: Stack, soak: bool) -> None:
     statements = count(hurt, "apply", "measured-again")
     chosen = boundaries(("drop-after",), statements, 4, soak)
     chosen += [Boundary("drop-after", statements - 2)] if not soak else []
-    names = [f"lost-{at.number}" for at in chosen]
-    numbers = hurt.add(names, 2000)
-    codes = [strike(hurt, at, "apply", name) for at, name in zip(chosen, names, strict=True)]
-    assert set(codes) == {0}
-    hurt.globe.advance(GRACE_SECONDS)
-    hurt.converge()
-    trained_once(hurt, numbers)
-    print(f"\napply: each of {len(chosen)} replies lost, trained {len(numbers)} times")
+    assert set(sweep_apply(hurt, chosen, 2000)) == {0}
+    print(f"\napply: {statements} statements, {len(chosen)} replies lost, each trained once")
 
 
 def test_collect_killed_at_its_statements(hurt: Stack, soak: bool) -> None:
