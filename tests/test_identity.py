@@ -28,6 +28,8 @@ SAME: dict[str, dict[str, Any]] = {
     "name of the recipe file": {"train.recipe": "other.yaml"},
     "suite title": {"suite.title": "Another"},
     "batch size of generation": {"suite.generate.batch_size": 3},
+    "what difference is of interest": {"suite.scores.0": {"name": "json_valid", "minimum": 0.1}},
+    "which direction is better": {"suite.scores.0": {"name": "json_valid", "better": "lower"}},
 }
 TRAINS: dict[str, dict[str, Any]] = {
     "learning rate": {"recipe.optimizer.learning_rate": 3e-4},
@@ -74,6 +76,32 @@ def test_another_score_changes_scoring_and_not_generation() -> None:
     assert changed.scoring != original.scoring
     assert (changed.training, changed.generation) == (original.training, original.generation)
     assert changed.suite != original.suite
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"suite.scores.0": {"name": "contains", "text": "mg"}},
+        {"suite.scores.0": {"name": "json_valid", "as": "form"}},
+        {"suite.scores.0": {"name": "similarity", "model": "@MODELS/other"}},
+        {"suite.data.group": "PATIENT"},
+    ],
+)
+def test_what_a_score_is_told_changes_scoring_alone(changes: dict[str, Any]) -> None:
+    changed, original = variant(**changes).digests, variant().digests
+    assert changed.scoring != original.scoring
+    assert (changed.training, changed.generation) == (original.training, original.generation)
+
+
+def test_what_the_model_says_of_references_is_made_with_the_answers() -> None:
+    """So a suite that asks for it generates again, and after that for another reference alone."""
+    asked = {"suite.scores.1": {"name": "perplexity"}}
+    changed, original = variant(**asked).digests, variant().digests
+    assert (changed.generation != original.generation, changed.scoring != original.scoring) == (True, True)
+    both = variant(**asked, **{"suite.scores.0": {"name": "reference_loss"}}).digests
+    assert both.generation == changed.generation
+    assert variant(**asked, **{"suite.reference": "{NOTE}."}).digests.generation != changed.generation
+    assert variant(**{"suite.reference": "{NOTE}."}).digests.generation == original.generation
 
 
 def test_matrix_and_seeds_make_variants_with_digests_of_their_own() -> None:

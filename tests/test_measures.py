@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
+
 from builders import baseline, experiment, run
 from piste import measures
 from piste.experiment import Variant
-from piste.measures import GROUP, VERSION, missing, records, seeds_key
+from piste.measures import GROUP, LENGTH, VERSION, missing, records, seeds_key
 from piste.run import Run, Status
 from piste.variants import all_variants
 
@@ -31,6 +33,7 @@ def samples(runs: list[Run], shift: float = 0.1) -> dict[str, dict[str, dict[str
     for place, one in enumerate(runs):
         values = {key: value + shift * (place > 0) + chance.gauss(0, 0.02) for key, value in base.items()}
         found[one.name] = {"rouge_l": values, GROUP: {key: float(int(key[1:]) // 3) for key in base}}
+        found[one.name] |= {LENGTH: {key: 100.0 * value for key, value in values.items()}, "_loss": base}
     return found
 
 
@@ -89,12 +92,15 @@ def test_the_rows_say_what_was_found() -> None:
     base, first, second = runs
     assert len(rows) == 3 + 2 + 1
     measured = rows[base.name, "measured", ""]["scores"]
-    assert list(measured) == ["rouge_l"]
+    assert list(measured) == ["rouge_l"], "what stands beside the scores is none"
     assert (measured["rouge_l"]["n"], measured["rouge_l"]["groups"]) == (60, 20)
     compared = rows[first.name, "compared", base.name]
     assert (compared["experiment"], compared["version"]) == ("notes-base", VERSION)
     assert compared["scores"]["rouge_l"]["verdict"] == "improved"
     assert compared["scores"]["rouge_l"]["test"] == "permutation of groups"
+    length = (rows[first.name, "measured", ""]["length"], compared["length"])
+    assert length[0]["mean"] == pytest.approx(length[1]["mean_a"])
+    assert (length[1]["difference"], length[1]["verdict"]) == (pytest.approx(10, abs=0.5), "different")
     leader = min(first.name, second.name)
     pooled = rows[leader, "pooled", seeds_key([first, second], [base])]["scores"]["rouge_l"]
     assert (pooled["seeds"], pooled["verdict"]) == ([2, 1], "improved")

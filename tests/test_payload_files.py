@@ -13,6 +13,8 @@ from builders import run, variant
 from piste.digest import SCORE_VERSIONS
 from piste.payload import claim_name, job_name, payload, resolved_recipe
 from piste.plan import plan
+from piste.resources import schema
+from piste.scores import need_the_model
 
 PAYLOAD = {"main.py": b"main", "job.py": b"job"}
 LORA = variant()
@@ -110,4 +112,14 @@ def test_score_versions_are_the_payloads() -> None:
     from payload import scores
 
     assert scores.VERSIONS == SCORE_VERSIONS
-    assert scores.VERSIONS.keys() == scores.SCORES.keys()
+    assert scores.VERSIONS.keys() == {*scores.OF_TEXTS, *scores.OF_NUMBERS}
+    known = schema("suite")["properties"]["scores"]["items"]["properties"]["name"]["enum"]
+    assert known == list(scores.VERSIONS)
+
+
+@pytest.mark.parametrize("name", SCORE_VERSIONS)
+def test_which_scores_need_the_model_is_known_to_both(name: str) -> None:
+    from payload import evaluation
+
+    suite = {"scores": [{"name": "rouge_l"}, {"name": name}]}
+    assert evaluation.needs_loss(suite) == need_the_model(suite) == (name in ("reference_loss", "perplexity"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -102,3 +103,65 @@ def test_the_summary_averages_each_score_and_each_field() -> None:
         "json_fields": {"mean": 0.25, "n": 4, "per_field": {"A": 0.25}},
         "json_valid": {"mean": 0.75, "n": 4},
     }
+
+
+@pytest.mark.parametrize(
+    ("prediction", "options", "value"),
+    [
+        ("5 mg daily", {"text": "mg"}, 1),
+        ("5 MG daily", {"text": "mg"}, 0),
+        ("5 MG daily", {"text": "mg", "ignore_case": True}, 1),
+        ("STRASSE", {"text": "straße", "ignore_case": True}, 1),
+        ("", {"text": "mg"}, 0),
+        ("the cold, again", {}, 1),
+        ("The Cold", {}, 0),
+        ("a (b) c", {"text": "(b)"}, 1),
+        ("5 mg", {"texts": ["mg"]}, 1),
+    ],
+)
+def test_contains(prediction: str, options: dict[str, Any], value: int) -> None:
+    assert scores.contains(prediction, " cold\n", options) == {"": value}
+
+
+def test_of_several_texts_the_share_counts_and_each_is_told() -> None:
+    found = scores.contains("5 mg daily", "", {"texts": ["mg", "daily", "weekly", "never"]})
+    assert found == {"": 0.5, "mg": 1.0, "daily": 1.0, "weekly": 0.0, "never": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("prediction", "options", "value"),
+    [
+        ("take 5 mg", {"pattern": r"\b\d+ mg\b"}, 1),
+        ("take 5 MG", {"pattern": r"\b\d+ mg\b"}, 0),
+        ("take 5 MG", {"pattern": r"\b\d+ mg\b", "ignore_case": True}, 1),
+        ("a\nb", {"pattern": "^b"}, 0),
+        ("a\nb", {"pattern": "(?m)^b"}, 1),
+        ("", {"pattern": "^$"}, 1),
+    ],
+)
+def test_regex(prediction: str, options: dict[str, Any], value: int) -> None:
+    assert scores.regex(prediction, "", options) == {"": value}
+
+
+@pytest.mark.parametrize(
+    ("options", "value"), [({}, 12), ({"unit": "words"}, 3), ({"unit": "tokens"}, 7), ({"unit": "characters"}, 12)]
+)
+def test_length(options: dict[str, Any], value: int) -> None:
+    assert scores.length(scores.numbers_of("one two\nfour", 7), options) == {"": value}
+
+
+@pytest.mark.parametrize(("loss", "value"), [(0.0, 1.0), (math.log(8), 8.0), (1e9, math.exp(100))])
+def test_perplexity(loss: float, value: float) -> None:
+    assert scores.perplexity({"loss": loss}, {})[""] == pytest.approx(value)
+    assert scores.reference_loss({"loss": loss}, {}) == {"": loss}
+
+
+def test_two_scores_of_a_kind_have_names_of_their_own() -> None:
+    wanted: list[dict[str, Any]] = [
+        {"name": "contains", "text": "mg"},
+        {"name": "contains", "text": "daily", "as": "says_when"},
+        {"name": "similarity", "model": "@MODELS/a", "as": "alike"},
+    ]
+    found = scores.score("5 mg", "", wanted, {"alike": 0.25})
+    assert found == {"contains": {"": 1.0}, "says_when": {"": 0.0}, "alike": {"": 0.25}}
+    assert list(scores.summary([found])) == ["contains", "says_when", "alike"]

@@ -5,37 +5,46 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from payload import child, generate, scores, templates
+from payload import child, generate, scores, similarity, templates
 from payload.failure import LOGS_HINT, Failure, RunError, killed_by
 from payload.progress import Lines, Reporter, generation_state
 from payload.spec import Spec
 from payload.training import environment
 from payload.watch import Deadline
 
+LENGTH, GROUP, LOSS = "_length", "_group", "_loss"
+"""Rows beside the scores, whose names have no such beginning: the answer's characters, the number of the sample's
+group, and what the model said of the reference."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`predictions`: sample -> {PREDICTION, TOKENS, SECONDS}; `values`: sample -> score -> field -> value."""
+    """`predictions`: sample -> {PREDICTION, TOKENS, SECONDS and, if a score asks for it, LOSS}; `values`: sample ->
+    score -> field -> value; `aside`: sample -> name of a row beside the scores -> value."""
 
     predictions: Mapping[str, Mapping[str, Any]]
     generated: bool
     values: Mapping[str, Mapping[str, scores.Values]] = field(default_factory=dict)
+    aside: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
 
     def prediction_rows(self) -> list[list[Any]]:
         return [[key, line["PREDICTION"], line["TOKENS"], line["SECONDS"]] for key, line in self.predictions.items()]
 
     def score_rows(self) -> list[list[Any]]:
-        return [
+        scored = [
             [sample, name, part, value]
             for sample, found in self.values.items()
             for name, parts in found.items()
             for part, value in parts.items()
+        ]
+        return scored + [
+            [sample, name, "", value] for sample, found in self.aside.items() for name, value in found.items()
         ]
 
     def summary(self, status: str) -> dict[str, Any]:
@@ -45,6 +54,7 @@ class Evaluation:
             "samples": len(self.predictions),
             "generated": self.generated,
             "seconds": self.seconds,
+            "answering_seconds": round(sum(float(line["SECONDS"] or 0) for line in self.predictions.values()), 2),
             "tokens": sum(int(line["TOKENS"] or 0) for line in self.predictions.values()),
             "scores": scores.summary(list(self.values.values())),
         }
@@ -54,7 +64,8 @@ def samples(suite: Mapping[str, Any], rows: list[dict[str, Any]]) -> dict[str, d
     """The suite's rows by their key as text, sorted by it."""
     if not rows:
         raise templates.DataError("The suite's data query gives no rows.")
-    templates.require([*suite["prompt"].values(), suite["reference"], f"{{{suite['data']['key']}}}"], rows[0])
+    named = [suite["data"][key] for key in ("key", "group") if key in suite["data"]]
+    templates.require([*suite["prompt"].values(), suite["reference"], *(f"{{{name}}}" for name in named)], rows[0])
     key = templates.spelled(suite["data"]["key"], rows[0])
     order = templates.order(row[key] for row in rows)
     return {templates.text(rows[i][key], key): rows[i] for i in order}
@@ -92,8 +103,9 @@ def predict(
     if code != 0 or found.keys() != rows.keys():
         raise RunError(_failure(code))
     reporter.show(generation_state(lines.all, len(rows)))
+    kept = ("prediction", "tokens", "seconds", "loss")
     return Evaluation(
-        {key: {name.upper(): found[key][name] for name in ("prediction", "tokens", "seconds")} for key in rows},
+        {key: {name.upper(): found[key][name] for name in kept if name in found[key]} for key in rows},
         generated=True,
         seconds=round(time.monotonic() - started, 1),
     )
@@ -111,8 +123,14 @@ def _write_request(
     (work / generate.REQUEST).write_text(json.dumps(request))
     with (work / generate.SAMPLES).open("w") as file:
         for key, row in rows.items():
-            messages = templates.chat(spec.suite["prompt"], row)
-            file.write(json.dumps({"sample": key, "messages": messages}) + "\n")
+            line = {"sample": key, "messages": templates.chat(spec.suite["prompt"], row)}
+            if needs_loss(spec.suite):
+                line["reference"] = templates.fill(spec.suite["reference"], row).strip()
+            file.write(json.dumps(line) + "\n")
+
+
+def needs_loss(suite: Mapping[str, Any]) -> bool:
+    return any(one["name"] in scores.OF_THE_MODEL for one in suite["scores"])
 
 
 def _failure(code: int) -> Failure:
@@ -122,21 +140,90 @@ def _failure(code: int) -> Failure:
     return Failure("evaluation", "The generation ended before all samples had an answer.", "", LOGS_HINT, code)
 
 
-def reuse(rows: Mapping[str, Any], predictions: Mapping[str, Mapping[str, Any]]) -> Evaluation:
-    """Predictions of an earlier run, for a suite of which only the scoring changed."""
-    if predictions.keys() != rows.keys():
+def reuse(
+    rows: Mapping[str, Any],
+    predictions: Mapping[str, Mapping[str, Any]],
+    losses: Mapping[str, float] | None = None,
+) -> Evaluation:
+    """Predictions of an earlier run, with the losses that it found, for a suite of which only the scoring changed."""
+    if any(found is not None and found.keys() != rows.keys() for found in (predictions, losses)):
         raise templates.DataError(
             f"The suite's query gives {len(rows)} rows, and the earlier run predicted {len(predictions)} others or"
             " fewer of them: its data has changed since."
         )
-    return Evaluation({key: predictions[key] for key in rows}, generated=False)
+    if losses is None:
+        return Evaluation({key: predictions[key] for key in rows}, generated=False)
+    return Evaluation({key: {**predictions[key], "LOSS": losses[key]} for key in rows}, generated=False)
 
 
-def score(evaluation: Evaluation, suite: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> Evaluation:
+def similarities(
+    evaluation: Evaluation,
+    suite: Mapping[str, Any],
+    rows: Mapping[str, Mapping[str, Any]],
+    models: Mapping[str, Path],
+    run: Callable[[list[str]], int],
+    work: Path,
+) -> dict[str, dict[str, float]]:
+    """By score's label and sample; `models` holds the folder of each score's model, `run` runs a child process."""
+    found = {}
+    for label, model in models.items():
+        folder = work / label
+        folder.mkdir(parents=True)
+        (folder / similarity.REQUEST).write_text(json.dumps({"model": str(model)}))
+        with (folder / similarity.PAIRS).open("w") as file:
+            for key, line in evaluation.predictions.items():
+                texts = [line["PREDICTION"] or "", templates.fill(suite["reference"], rows[key])]
+                file.write(json.dumps({"sample": key, "texts": texts}) + "\n")
+        code = run([sys.executable, "-m", "payload.similarity", str(folder)])
+        lines = Lines(folder / similarity.SIMILARITIES).update() if code == 0 else []
+        found[label] = {line["sample"]: line["value"] for line in lines}
+        if found[label].keys() != rows.keys():
+            raise RunError(_not_embedded(label, code))
+    return found
+
+
+def _not_embedded(label: str, code: int) -> Failure:
+    name = killed_by(code)
+    return Failure(
+        "evaluation", f"The embedding model of the score {label} ended without a value.", name, LOGS_HINT, code
+    )
+
+
+def score(
+    evaluation: Evaluation,
+    suite: Mapping[str, Any],
+    rows: Mapping[str, Mapping[str, Any]],
+    similar: Mapping[str, Mapping[str, float]] | None = None,
+) -> Evaluation:
+    """`similar` holds the similarities of samples by the label of their score."""
     started = time.monotonic()
-    values = {
-        key: scores.score(line["PREDICTION"] or "", templates.fill(suite["reference"], rows[key]), suite["scores"])
-        for key, line in evaluation.predictions.items()
-    }
+    values, numbers = {}, {}
+    for key, line in evaluation.predictions.items():
+        prediction, reference = line["PREDICTION"] or "", templates.fill(suite["reference"], rows[key])
+        numbers[key] = scores.numbers_of(prediction, int(line["TOKENS"] or 0))
+        numbers[key] |= {scores.LOSS: line["LOSS"]} if "LOSS" in line else {}
+        numbers[key] |= {label: found[key] for label, found in (similar or {}).items()}
+        values[key] = scores.score(prediction, reference, suite["scores"], numbers[key])
     seconds = round(evaluation.seconds + time.monotonic() - started, 1)
-    return Evaluation(evaluation.predictions, evaluation.generated, values, seconds)
+    return replace(evaluation, values=values, aside=_aside(suite, rows, numbers), seconds=seconds)
+
+
+def _aside(
+    suite: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], numbers: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """A group is told by its number, never by its text."""
+    groups = _groups(suite["data"].get("group"), rows)
+    return {
+        key: {LENGTH: float(found[scores.CHARACTERS])}
+        | ({GROUP: groups[key]} if key in groups else {})
+        | ({LOSS: found[scores.LOSS]} if scores.LOSS in found else {})
+        for key, found in numbers.items()
+    }
+
+
+def _groups(column: str | None, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    if column is None:
+        return {}
+    texts = {key: templates.text(row[templates.spelled(column, row)], column) for key, row in rows.items()}
+    places = {text: float(place) for place, text in enumerate(sorted(set(texts.values())))}
+    return {key: places[text] for key, text in texts.items()}

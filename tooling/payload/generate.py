@@ -1,7 +1,7 @@
 """`python -m payload.generate FOLDER`: what the model answers, in a process of its own that ends with its memory.
 
-FOLDER holds request.json and samples.jsonl ({sample, messages}); predictions.jsonl is written batch by batch, so
-that the parent sees how far it is.
+FOLDER holds request.json and samples.jsonl ({sample, messages, and reference where its loss is asked for});
+predictions.jsonl is written batch by batch, so that the parent sees how far it is.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,12 @@ def main(folder: Path) -> None:
     checkpoint = Path(request["checkpoint"]) if request["checkpoint"] else None
     tokenizer = load_tokenizer(checkpoint, request["base"])
     model = load_model(checkpoint, request["base"])
+    references = {sample["sample"]: sample["reference"] for sample in samples if "reference" in sample}
     with (folder / PREDICTIONS).open("w") as file:
         for batch in batches(samples, tokenizer, request["options"].get("batch_size", BATCH_SIZE)):
-            for line in answer(model, tokenizer, batch, request["options"]):
-                file.write(json.dumps(line) + "\n")
+            found = losses(model, tokenizer, [(prompt, references[sample]) for sample, prompt in batch if references])
+            for line, loss in zip_longest(answer(model, tokenizer, batch, request["options"]), found):
+                file.write(json.dumps(line if loss is None else {**line, "loss": loss}) + "\n")
             file.flush()
 
 
@@ -100,6 +103,39 @@ def answer(
         kept = until_end(tokens, tokenizer)
         text = tokenizer.decode(kept, skip_special_tokens=True)
         yield {"sample": sample, "prediction": text, "tokens": len(kept), "seconds": round(seconds, 4)}
+
+
+def losses(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: Sequence[tuple[str, str]]) -> list[float]:
+    """For each (prompt, reference) how much the model is surprised by the reference and that it ends there.
+
+    Nats per token, in float32. Padded at the left, so that all references end at the same place and only their part
+    of the logits is made.
+    """
+    import torch
+
+    if not batch:
+        return []
+    prompts, references = ([_ids(tokenizer, text) for text in texts] for texts in zip(*batch, strict=True))
+    answers = [[*reference, tokenizer.eos_token_id] for reference in references]
+    longest = max(len(prompt) + len(answer) for prompt, answer in zip(prompts, answers, strict=True))
+    most = max(map(len, answers))
+    ids = torch.full((len(batch), longest), int(tokenizer.pad_token_id or 0))
+    mask = torch.zeros_like(ids)
+    for place, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        whole = [*prompt, *answer]
+        ids[place, -len(whole) :], mask[place, -len(whole) :] = torch.tensor(whole), 1
+    ids, mask = ids.to(model.device), mask.to(model.device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    with torch.inference_mode():
+        logits = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=most + 1).logits
+        told = torch.log_softmax(logits[:, -most - 1 : -1].float(), dim=-1)
+        surprise = -told.gather(-1, ids[:, -most:, None])[..., 0]
+    return [float(row[-len(answer) :].mean()) for row, answer in zip(surprise, answers, strict=True)]
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return found
 
 
 def settings(options: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

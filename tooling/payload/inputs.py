@@ -36,10 +36,10 @@ def fetch(spec: Spec, store: Store, folder: Path) -> None:
         base_model(spec, folder)  # without one, a run ends before it has trained
     if spec.trains or spec.generates:
         for name, location in spec.inputs.items():
-            _fetch_input(store, location, folder / "inputs" / name)
+            fetch_input(store, location, folder / "inputs" / name)
 
 
-def _fetch_input(store: Store, location: str, folder: Path) -> None:
+def fetch_input(store: Store, location: str, folder: Path) -> None:
     if not location.startswith("@"):
         raise RunError(
             Failure("recipe", f"The input {location} is no stage path.", "", "Inputs look like @STAGE/folder.")

@@ -14,10 +14,12 @@ from types import FrameType
 from typing import Any
 
 from payload import (
+    child,
     environment,
     evaluation,
     inputs,
     resume,
+    scores,
     snowflake_session,
     spec,
     templates,
@@ -69,6 +71,7 @@ class Job:
         return (
             (self.log("train"), "train.log", "logs"),
             (self.log("generate"), "generate.log", "logs"),
+            (self.log("score"), "score.log", "logs"),
             (output / "train-log-metrics.jsonl", "train.jsonl", "metrics"),
             (output / "eval.jsonl", "eval.jsonl", "metrics"),
         )
@@ -184,9 +187,29 @@ def _evaluate(job: Job, checkpoint: Path | None) -> None:
     found = _generate(job, rows, checkpoint) if job.spec.generates else _reuse(job, rows)
     job.enter("score")
     _mind_time(job)
-    scored = evaluation.score(found, suite, rows)
+    scored = evaluation.score(found, suite, rows, _similarities(job, found, rows))
     job.store.replace_rows("SAMPLE_SCORES", ["SAMPLE_ID", "SCORE", "FIELD", "VALUE"], scored.score_rows())
     job.evaluation = scored.summary("done")
+
+
+def _similarities(
+    job: Job, found: Evaluation, rows: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Mapping[str, float]]:
+    wanted = {scores.label(one): one["model"] for one in job.spec.suite["scores"] if one["name"] == "similarity"}
+    folder = job.folder / "score"
+    places = {model: folder / "models" / str(place) for place, model in enumerate(dict.fromkeys(wanted.values()))}
+    for model, place in places.items():
+        inputs.fetch_input(job.store, model, place)
+    models = {label: places[model] for label, model in wanted.items()}
+    return evaluation.similarities(
+        found, job.spec.suite, rows, models, lambda command: _run_to_score(job, command), folder
+    )
+
+
+def _run_to_score(job: Job, command: list[str]) -> int:
+    variables = training.environment(job.spec, job.app, job.folder)
+    log = job.log("score")
+    return child.run(command, cwd=job.folder, log=log, environment=variables, watch=lambda: _mind_time(job))
 
 
 def _mind_time(job: Job) -> None:
@@ -209,7 +232,8 @@ def _reuse(job: Job, rows: Mapping[str, Any]) -> Evaluation:
     if run is None:
         raise RunError(Failure("platform", "run.json names no run whose predictions are to be scored."))
     _say(f"generates nothing: scores the predictions of {run}")
-    return evaluation.reuse(rows, job.store.predictions(run))
+    losses = job.store.sample_scores(run, evaluation.LOSS) if evaluation.needs_loss(job.spec.suite) else None
+    return evaluation.reuse(rows, job.store.predictions(run), losses)
 
 
 def _note(job: Job, error: BaseException) -> None:

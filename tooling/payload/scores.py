@@ -1,4 +1,7 @@
-"""Scores of one prediction against its reference, and their means. Pure.
+"""Scores of one prediction against its reference, and their means. Pure; docs/scores.md says what each is for.
+
+Most are made from the two texts. A few are made from numbers that are known of a sample by then: how long the answer
+is, and what a model said of it (`payload.generate` has the reference's loss, `payload.similarity` the similarity).
 
 `json_valid` asks for the form: the whole text, blanks around it aside, must be one JSON value; a Markdown fence or a
 sentence around it fails. `json_fields` asks for the facts: it reads the first JSON object in the text, whatever stands
@@ -9,6 +12,8 @@ Changing what a score means needs a new name; results under one name stay compar
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,6 +23,10 @@ if TYPE_CHECKING:
 
 Values = dict[str, float]
 """Field -> value; the field "" is the score as a whole."""
+
+CHARACTERS, WORDS, TOKENS, LOSS = "characters", "words", "tokens", "loss"
+"""Numbers of a sample: of the answer its length, of the reference the loss under the model. A similarity is there
+under its score's label."""
 
 
 def json_valid(prediction: str, reference: str, options: Mapping[str, Any]) -> Values:
@@ -52,18 +61,82 @@ def _rouge() -> RougeScorer:
     return RougeScorer(["rougeL"], use_stemmer=True)
 
 
-SCORES: Mapping[str, Callable[[str, str, Mapping[str, Any]], Values]] = {
+def contains(prediction: str, reference: str, options: Mapping[str, Any]) -> Values:
+    """The share of the texts that are somewhere in the answer; the reference where none is named."""
+    texts = options.get("texts") or [options.get("text", reference.strip())]
+    fold = str.casefold if options.get("ignore_case") else str
+    found = {text: float(fold(text) in fold(prediction)) for text in texts}
+    return {"": sum(found.values()) / len(found), **(found if len(found) > 1 else {})}
+
+
+def regex(prediction: str, reference: str, options: Mapping[str, Any]) -> Values:
+    """Whether Python's `re` finds the pattern somewhere in the answer."""
+    flags = re.IGNORECASE if options.get("ignore_case") else 0
+    return {"": float(re.search(options["pattern"], prediction, flags) is not None)}
+
+
+def length(numbers: Mapping[str, float], options: Mapping[str, Any]) -> Values:
+    return {"": float(numbers[options.get("unit", CHARACTERS)])}
+
+
+def similarity(numbers: Mapping[str, float], options: Mapping[str, Any]) -> Values:
+    return {"": numbers[label(options)]}
+
+
+def reference_loss(numbers: Mapping[str, float], options: Mapping[str, Any]) -> Values:
+    """Nats per token."""
+    return {"": numbers[LOSS]}
+
+
+def perplexity(numbers: Mapping[str, float], options: Mapping[str, Any]) -> Values:
+    """Of one sample; a model that is sure of something else would have one that no float holds."""
+    return {"": math.exp(min(numbers[LOSS], LARGEST_EXPONENT))}
+
+
+LARGEST_EXPONENT = 100.0
+
+OF_TEXTS: Mapping[str, Callable[[str, str, Mapping[str, Any]], Values]] = {
     "json_valid": json_valid,
     "json_fields": json_fields,
     "exact_match": exact_match,
     "rouge_l": rouge_l,
+    "contains": contains,
+    "regex": regex,
 }
-VERSIONS: Mapping[str, int] = {"json_valid": 1, "json_fields": 1, "exact_match": 1, "rouge_l": 1}
+OF_NUMBERS: Mapping[str, Callable[[Mapping[str, float], Mapping[str, Any]], Values]] = {
+    "length": length,
+    "similarity": similarity,
+    "reference_loss": reference_loss,
+    "perplexity": perplexity,
+}
+OF_THE_MODEL = ("reference_loss", "perplexity")
+"""They need the reference's loss, which only the model itself can tell: it is made with the answers."""
+
+VERSIONS: Mapping[str, int] = dict.fromkeys((*OF_TEXTS, *OF_NUMBERS), 1)
 """Part of the suite digest: a score that gives other values than before gets the next number, here and in piste."""
 
 
-def score(prediction: str, reference: str, wanted: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
-    return {options["name"]: SCORES[options["name"]](prediction, reference, options) for options in wanted}
+def label(options: Mapping[str, Any]) -> str:
+    """The name that a score's values have: `as`, or that of the score."""
+    return str(options.get("as") or options["name"])
+
+
+def numbers_of(prediction: str, tokens: int) -> dict[str, float]:
+    return {CHARACTERS: len(prediction), WORDS: len(prediction.split()), TOKENS: tokens}
+
+
+def score(
+    prediction: str, reference: str, wanted: Sequence[Mapping[str, Any]], numbers: Mapping[str, float] | None = None
+) -> dict[str, Values]:
+    """By label."""
+    return {label(options): _score(prediction, reference, options, numbers or {}) for options in wanted}
+
+
+def _score(prediction: str, reference: str, options: Mapping[str, Any], numbers: Mapping[str, float]) -> Values:
+    name = options["name"]
+    if name in OF_TEXTS:
+        return OF_TEXTS[name](prediction, reference, options)
+    return OF_NUMBERS[name](numbers, options)
 
 
 def summary(samples: Sequence[Mapping[str, Values]]) -> dict[str, dict[str, Any]]:

@@ -79,6 +79,11 @@ class Store:
         found = self._sql("SELECT SAMPLE_ID, PREDICTION, TOKENS, SECONDS FROM PREDICTIONS WHERE RUN = ?", [run])
         return {row["SAMPLE_ID"]: row.as_dict() for row in found}
 
+    def sample_scores(self, run: str, score: str) -> dict[str, float]:
+        """By sample, the whole of a score."""
+        asked = "SELECT SAMPLE_ID, VALUE FROM SAMPLE_SCORES WHERE RUN = ? AND SCORE = ? AND FIELD = ''"
+        return {row["SAMPLE_ID"]: row["VALUE"] for row in self._sql(asked, [run, score])}
+
     def replace_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """This run's rows of a table; those that an interrupted start of the same job left are dropped."""
         import pandas

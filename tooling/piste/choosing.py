@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from piste import scores
 from piste.experiment import TEST, VALIDATION, Experiment, Variant, primary_score
 from piste.measures import recipes
 from piste.plan import Action, Verb, plan
@@ -34,7 +35,7 @@ def decided(
 
 def _winner(experiment: Experiment, judged: Sequence[Action]) -> list[Variant]:
     """All seeds of the recipe with the best mean of the primary score; of equals, the first."""
-    means = {action.variant.name: _mean(action) for action in judged if action.verb is Verb.KEEP}
+    means = {action.variant.name: _rank(action) for action in judged if action.verb is Verb.KEEP}
     if not means or any(action.verb in UNDECIDED for action in judged):
         return []
     known = [[one for one in same if one.name in means] for same in recipes(a.variant for a in judged).values()]
@@ -44,7 +45,8 @@ def _winner(experiment: Experiment, judged: Sequence[Action]) -> list[Variant]:
     return [replace(one, chosen_from=len(known)) for one in on_test]
 
 
-def _mean(action: Action) -> float:
-    scores = (((action.run.results if action.run else None) or {}).get("evaluation") or {}).get("scores") or {}
-    mean = scores.get(primary_score(action.variant.spec["suite"]), {}).get("mean")
-    return float(mean) if mean is not None else float("-inf")
+def _rank(action: Action) -> float:
+    """The mean of the primary score, the greater the better."""
+    found = (((action.run.results if action.run else None) or {}).get("evaluation") or {}).get("scores") or {}
+    suite = action.variant.spec["suite"]
+    return scores.rank(suite, primary_score(suite), found.get(primary_score(suite), {}).get("mean"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from piste import scores
 from piste.experiment import Variant
 
 UNREADABLE = "a query that can't be read"
@@ -31,7 +32,7 @@ def access(variants: Iterable[Variant], database: str, schema: str) -> Access:
         queries, named, elsewhere = _sources(spec["recipe"] or {}, spec["suite"])
         tables |= {_qualified(name, database, schema) for query in queries for name in tables_of(query)}
         tables |= {_qualified(name.upper(), database, schema) for name in named}
-        stages |= set(spec["experiment"]["train"].get("inputs", {}).values())
+        stages |= set(spec["experiment"]["train"].get("inputs", {}).values()) | scores.models(spec["suite"])
         hub |= elsewhere
         code |= {f"{variant.experiment}/{path}" for path in spec["files"]}
     return Access(*(tuple(sorted(found)) for found in (tables, stages, hub, code)))

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from piste import scores
 from piste.change_rules import Kind, defaults, rule_of
 from piste.experiment import Digests, Document
 from piste.problems import Path
@@ -25,7 +26,7 @@ TRAINING_SEMANTICS = 1
 GENERATION_SEMANTICS = 1
 """Of the payload's generation, where it decides the predictions."""
 
-SCORE_VERSIONS = {"json_valid": 1, "json_fields": 1, "exact_match": 1, "rouge_l": 1}
+SCORE_VERSIONS = dict.fromkeys(scores.BETTER, 1)
 """The payload's scores; a test holds the two to each other."""
 
 IDENTITY = {"format": FORMAT, "training": TRAINING_SEMANTICS, "generation": GENERATION_SEMANTICS}
@@ -37,11 +38,12 @@ _ABSENT = object()
 def digests(spec: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> Digests:
     """The four digests of a run's resolved documents (`Variant.spec`). `versions` are those of the scores."""
     experiment, suite = spec["experiment"], spec["suite"]
-    generation = _sha256(
-        {"format": FORMAT, "semantics": GENERATION_SEMANTICS, "suite": only("generate", suite, "suite")}
-    )
-    scores = {score["name"]: versions.get(score["name"]) for score in suite["scores"]}
-    scoring = _sha256({"format": FORMAT, "versions": scores, "suite": only("score", suite, "suite")})
+    generated = {"format": FORMAT, "semantics": GENERATION_SEMANTICS, "suite": only("generate", suite, "suite")}
+    if scores.need_the_model(suite):  # what the model says of the reference is made with its answers
+        generated["reference"] = suite["reference"]
+    generation = _sha256(generated)
+    versioned = {score["name"]: versions.get(score["name"]) for score in suite["scores"]}
+    scoring = _sha256({"format": FORMAT, "versions": versioned, "suite": only("score", suite, "suite")})
     training = _sha256(
         {
             "format": FORMAT,

@@ -25,7 +25,7 @@ class Suite:
 
 def primary_score(suite: Document) -> str:
     """The score that decides: the one that a suite.yaml names as such, else its first."""
-    return str(suite.get("primary") or suite["scores"][0]["name"])
+    return str(suite.get("primary") or suite["scores"][0].get("as") or suite["scores"][0]["name"])
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from piste import statistics
+from piste import scores, statistics
 from piste.experiment import Variant
 from piste.run import Run, Status
+from piste.scores import Better
 
-VERSION = 1
+VERSION = 2
 """Of the statistics; rows of an older one are made again."""
 
 GROUP = "_group"
 """In place of a score: the number of the group that a sample belongs to."""
+
+LENGTH = "_length"
+"""In place of a score: how many characters the answer has."""
 
 Samples = Mapping[str, Mapping[str, Mapping[str, float]]]
 """By run, score and sample."""
@@ -145,33 +149,53 @@ def _version(body: Mapping[str, Any] | None) -> int:
     return int((body or {}).get("version") or 0)
 
 
-def _groups(of_run: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+def groups_of(of_run: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+    """The group of each sample; empty where the suite names none."""
     return {sample: str(value) for sample, value in of_run.get(GROUP, {}).items()}
 
 
-def _scores(*of_runs: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Those that all of them have."""
-    return sorted(set.intersection(*(set(of_run) for of_run in of_runs)) - {GROUP})
+def in_all(*of_runs: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The scores that all of them have."""
+    return sorted(scores.of_samples(set.intersection(*(set(of_run) for of_run in of_runs))))
 
 
 def _measured(of_run: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    groups = _groups(of_run)
-    return {"version": VERSION, "scores": {name: statistics.mean(of_run[name], groups) for name in _scores(of_run)}}
+    groups = groups_of(of_run)
+    length = {"length": statistics.mean(of_run[LENGTH], groups)} if LENGTH in of_run else {}
+    return {
+        "version": VERSION,
+        "scores": {name: statistics.mean(of_run[name], groups) for name in in_all(of_run)},
+        **length,
+    }
 
 
 def _compared(run: Run, other: Run, samples: Samples) -> dict[str, Any]:
     mine, theirs = (samples.get(one.name, {}) for one in (run, other))
-    groups = _groups(mine)
-    scores = {name: statistics.compare(mine[name], theirs[name], groups=groups) for name in _scores(mine, theirs)}
+    groups, suite = groups_of(mine), run.spec["suite"]
+    found = {
+        name: statistics.compare(mine[name], theirs[name], groups=groups, better=scores.better(suite, name))
+        for name in in_all(mine, theirs)
+    }
     named = {"other": other.name, "run": other.name, "experiment": other.experiment, "variant": other.variant}
-    return {**named, "version": VERSION, "scores": scores}
+    return {**named, "version": VERSION, "scores": found, **_lengths(mine, theirs, groups)}
+
+
+def _lengths(
+    mine: Mapping[str, Mapping[str, float]], theirs: Mapping[str, Mapping[str, float]], groups: Mapping[str, str]
+) -> dict[str, Any]:
+    """Beside every result: what is longer often scores otherwise, for no other reason."""
+    if LENGTH not in mine or LENGTH not in theirs:
+        return {}
+    return {"length": statistics.compare(mine[LENGTH], theirs[LENGTH], groups=groups, better=Better.NEITHER)}
 
 
 def _pooled(pool: Seeds, samples: Samples) -> dict[str, Any]:
     ours, theirs = ([samples.get(run.name, {}) for run in side] for side in (pool.ours, pool.theirs))
-    groups = _groups(ours[0])
-    scores = {
-        name: statistics.over_seeds([run[name] for run in ours], [run[name] for run in theirs], groups=groups)
-        for name in _scores(*ours, *theirs)
+    groups, suite = groups_of(ours[0]), pool.ours[0].spec["suite"]
+    found = {
+        name: statistics.over_seeds(
+            [run[name] for run in ours], [run[name] for run in theirs], groups=groups, better=scores.better(suite, name)
+        )
+        for name in in_all(*ours, *theirs)
     }
-    return {"other": pool.key, "version": VERSION, "scores": scores}
+    return {"other": pool.key, "version": VERSION, "scores": found}

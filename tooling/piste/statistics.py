@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from piste.scores import Better
+
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
@@ -34,9 +36,12 @@ MOST_VALUES_AT_ONCE = 2_000_000
 
 
 class Verdict(StrEnum):
+    """DIFFERENT takes the place of improved and regressed where a score has no better and worse."""
+
     IMPROVED = "improved"
     EQUIVALENT = "equivalent"
     REGRESSED = "regressed"
+    DIFFERENT = "different"
     INCONCLUSIVE = "inconclusive"
 
 
@@ -78,7 +83,9 @@ def mean_interval(numbers: Sequence[float], clusters: Sequence[str] | None, leve
     return _bootstrap(numbers, clusters, level)
 
 
-def compare(a: Values, b: Values, minimum: float = 0.0, groups: Groups | None = None) -> dict[str, Any]:
+def compare(
+    a: Values, b: Values, minimum: float = 0.0, groups: Groups | None = None, better: Better = Better.HIGHER
+) -> dict[str, Any]:
     """`a` against `b`, paired by sample, over the samples that both have.
 
     Their means, the difference a - b with its 95% interval, a test, and a verdict: see `with_verdict`. `equivalence`
@@ -108,7 +115,7 @@ def compare(a: Values, b: Values, minimum: float = 0.0, groups: Groups | None = 
         "p_value": p_value,
         "test": test,
     }
-    return with_verdict(told, minimum)
+    return with_verdict(told, minimum, better=better)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -123,7 +130,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def over_seeds(
-    a: Sequence[Values], b: Sequence[Values], minimum: float = 0.0, groups: Groups | None = None
+    a: Sequence[Values],
+    b: Sequence[Values],
+    minimum: float = 0.0,
+    groups: Groups | None = None,
+    better: Better = Better.HIGHER,
 ) -> dict[str, Any]:
     """Several runs of one recipe against several of another, as `compare`: what tells about recipes, not checkpoints.
 
@@ -152,7 +163,7 @@ def over_seeds(
         "p_value": _t_test(difference, variance, freedom),
         "test": "t over seeds and samples",
     }
-    return with_verdict(told, minimum)
+    return with_verdict(told, minimum, better=better)
 
 
 def _variance(
@@ -297,29 +308,34 @@ def _flipped(sums: Array) -> float:
     return float(found.pvalue)
 
 
-def with_verdict(found: Mapping[str, Any], minimum: float = 0.0, p_value: float | None = None) -> dict[str, Any]:
+def with_verdict(
+    found: Mapping[str, Any], minimum: float = 0.0, p_value: float | None = None, better: Better = Better.HIGHER
+) -> dict[str, Any]:
     """What `compare` or `over_seeds` found, and what follows.
 
     A difference within `minimum` is of no interest: two that surely differ by less are equivalent, by two one-sided
-    tests (the 90% interval). Otherwise a direction that the 95% interval and the test agree on. `p_value` takes the
+    tests (the 90% interval). Otherwise a direction that the 95% interval and the test agree on, said as the score's
+    `better` wants it. `p_value` takes the
     place of the test's own where several were looked at (`holm`). Where nothing follows, `samples_needed` or
     `seeds_needed` would settle it four times out of five, if the difference is what it seems.
     """
     found = {**dict.fromkeys(("equivalence", "spread", "p_value", "test")), **found}  # an older piste told less
     tested = found["p_value"] if p_value is None else p_value
-    verdict = _verdict(found, minimum, tested)
+    verdict = _verdict(found, minimum, tested, better)
     needed = _needed(found, minimum) if verdict is Verdict.INCONCLUSIVE else None
     return {**found, "verdict": verdict, "seeds_needed" if "seeds" in found else "samples_needed": needed}
 
 
-def _verdict(found: Mapping[str, Any], minimum: float, p_value: float | None) -> Verdict:
+def _verdict(found: Mapping[str, Any], minimum: float, p_value: float | None, better: Better) -> Verdict:
     equivalence, difference = found["equivalence"], found["difference"]
     if equivalence is not None and -minimum < equivalence[0] and equivalence[1] < minimum:
         return Verdict.EQUIVALENT
     surely = found["low"] is None or found["low"] > 0 or found["high"] < 0
     if p_value is None or p_value > 1 - CONFIDENCE or not surely or abs(difference) <= EQUAL:
         return Verdict.INCONCLUSIVE
-    return Verdict.IMPROVED if difference > 0 else Verdict.REGRESSED
+    if better is Better.NEITHER:
+        return Verdict.DIFFERENT
+    return Verdict.IMPROVED if (difference > 0) == (better is Better.HIGHER) else Verdict.REGRESSED
 
 
 def _needed(found: Mapping[str, Any], minimum: float) -> int | None:

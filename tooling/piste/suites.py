@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from piste.documents import Parsed
 from piste.errors import Problem
 from piste.problems import Path, quoted
+from piste.scores import BETTER, OPTIONS, Better
 from piste.sources import choose, section
 from piste.templates import columns, unknown_columns
 
@@ -15,26 +17,72 @@ from piste.templates import columns, unknown_columns
 def check(suite: Parsed) -> Iterator[Problem]:
     scores = suite.data.get("scores")
     scores = [score for score in scores if isinstance(score, Mapping)] if isinstance(scores, list) else []
-    names = [score.get("name") for score in scores]
+    labels = [score.get("as", score.get("name")) for score in scores]
     for index, score in enumerate(scores):
-        yield from _score(suite, score, index, names[:index])
-    primary = suite.data.get("primary")
-    if isinstance(primary, str) and primary not in names:
-        hint = choose(primary, [name for name in names if isinstance(name, str)], "add it to scores")
-        yield suite.problem(("primary",), f"{quoted(primary)} is not one of this suite's scores.", hint)
+        yield from _options(suite, score, index)
+        yield from _label(suite, score, index, labels[:index])
+    yield from _primary(suite, scores, labels)
     yield from _suite_templates(suite)
 
 
-def _score(suite: Parsed, score: Mapping[str, Any], index: int, before: Sequence[Any]) -> Iterator[Problem]:
+def _label(suite: Parsed, score: Mapping[str, Any], index: int, before: Sequence[Any]) -> Iterator[Problem]:
+    key = "as" if "as" in score else "name"
+    if score.get(key) in before:
+        message = f"{quoted(score[key])} is in this list already."
+        hint = "Keep one of them, or give this another name:  as: NAME" if key == "name" else "Choose another name."
+        yield suite.problem(("scores", index, key), message, hint)
+
+
+def _primary(suite: Parsed, scores: Sequence[Mapping[str, Any]], labels: Sequence[Any]) -> Iterator[Problem]:
+    primary = suite.data.get("primary")
+    if isinstance(primary, str) and primary not in labels:
+        hint = choose(primary, [label for label in labels if isinstance(label, str)], "add it to scores")
+        yield suite.problem(("primary",), f"{quoted(primary)} is not one of this suite's scores.", hint)
+        return
+    heads = [*labels].index(primary) if primary in labels else 0
+    if scores and scores[heads].get("better", BETTER.get(str(scores[heads].get("name")))) == Better.NEITHER:
+        message = f"{quoted(labels[heads])} has no better and worse, so it can't be the score that decides."
+        hint = "Name another score as primary, or say what is better:  better: lower"
+        yield suite.problem(("primary",), message, hint)
+
+
+NEEDED = {
+    "json_fields": ("fields", "the fields that it compares", "{name: json_fields, fields: [S.complaint]}"),
+    "regex": ("pattern", "the pattern that it looks for", "{name: regex, pattern: 'mg$'}"),
+    "similarity": ("model", "an embedding model", '{name: similarity, model: "@MODELS/all-minilm-l6-v2"}'),
+}
+"""By score the option that it can't do without, what it is, and how it is written."""
+
+
+def _options(suite: Parsed, score: Mapping[str, Any], index: int) -> Iterator[Problem]:
     name = score.get("name")
-    if name == "json_fields" and "fields" not in score:
-        hint = "Write e.g.  {name: json_fields, fields: [S.complaint]}"
-        yield suite.problem(("scores", index, "fields"), '"json_fields" needs the fields that it compares.', hint)
-    if name != "json_fields" and "fields" in score:
-        message = f"Only json_fields has fields; {quoted(name)} compares whole answers."
-        yield suite.problem(("scores", index, "fields"), message, "Remove them.")
-    if name in before:
-        yield suite.problem(("scores", index, "name"), f"{quoted(name)} is in this list already.", "Keep one of them.")
+    key, what, written = NEEDED.get(str(name), ("", "", ""))
+    if key and key not in score:
+        yield suite.problem(("scores", index, key), f'"{name}" needs {what}.', f"Write e.g.  {written}")
+    for option, readers in OPTIONS.items():
+        if option in score and name not in readers:
+            yield suite.problem(("scores", index, option), *_unread(option, name, readers))
+    if "text" in score and "texts" in score:
+        message = '"texts" says which texts are looked for, and "text" names another.'
+        yield suite.problem(("scores", index, "text"), message, "Keep one of the two keys.")
+    if isinstance(score.get("pattern"), str):
+        yield from _pattern(suite, score["pattern"], index)
+
+
+def _unread(option: str, name: Any, readers: Sequence[str]) -> tuple[str, str]:
+    if option == "fields":
+        return f"Only json_fields has fields; {quoted(name)} compares whole answers.", "Remove them."
+    return f"Only {' and '.join(readers)} {'has' if len(readers) == 1 else 'have'} {option}.", "Remove it."
+
+
+def _pattern(suite: Parsed, pattern: str, index: int) -> Iterator[Problem]:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        place = "" if error.pos is None else f" at character {error.pos + 1}"
+        message = f"This is no regular expression: {error.msg}{place}."
+        hint = "Write it as Python's re module reads it; put a backslash before a character that stands for itself."
+        yield suite.problem(("scores", index, "pattern"), message, hint)
 
 
 def _suite_templates(suite: Parsed) -> Iterator[Problem]:
@@ -47,8 +95,14 @@ def _suite_templates(suite: Parsed) -> Iterator[Problem]:
             message = "This names no column, so it would be the same for every row."
             yield suite.problem(path, message, "Write the name of a column in braces, e.g. {DIALOGUE}.")
     queries = {"sql": "The query", "validation": "The query of validation"}
-    key, path = data.get("key"), ("data", "key")
-    missing = ([*unknown_columns(suite, data.get(sql), key, path, texts, name)] for sql, name in queries.items())
+    key, group = (data.get(name) for name in ("key", "group"))
+    missing = (
+        [
+            *unknown_columns(suite, data.get(sql), key, ("data", "key"), texts, name),
+            *unknown_columns(suite, data.get(sql), group, ("data", "group"), {}, name),
+        ]
+        for sql, name in queries.items()
+    )
     yield from next(filter(None, missing), [])
     yield from _same_rows(suite, data)
 

@@ -11,10 +11,12 @@ from piste.changes import changes
 from piste.errors import PisteError
 from piste.experiment import TEST, Variant
 from piste.journeys.reading import Desired
-from piste.measures import GROUP, without_seed
+from piste.measures import groups_of, in_all, without_seed
 from piste.plan import shown
 from piste.problems import listed
 from piste.run import Run, Status
+from piste.scores import Better, better
+from piste.scores import minimum as of_interest
 
 if TYPE_CHECKING:
     from piste.snowflake import Account
@@ -33,7 +35,10 @@ def compare_files(a: Path, b: Path, minimum: float = 0.0) -> dict[str, dict[str,
         known = f"{a} has {listed(ours.values)}; {b} has {listed(theirs.values)}."
         raise PisteError("No score is in both files.", known)
     groups = {**theirs.groups, **ours.groups}
-    return {name: statistics.compare(ours.values[name], theirs.values[name], minimum, groups) for name in names}
+    return {
+        name: statistics.compare(ours.values[name], theirs.values[name], minimum, groups, better({}, name))
+        for name in names
+    }
 
 
 def compare(desired: Desired, account: Account, a: str, b: str, minimum: float = 0.0) -> dict[str, dict[str, Any]]:
@@ -48,10 +53,16 @@ def compare(desired: Desired, account: Account, a: str, b: str, minimum: float =
     found = [[_evaluated(variant, runs) for variant in side] for side in sides]
     scores = account.sample_scores([run.name for side in found for run in side])
     ours, theirs = ([scores.get(run.name, {}) for run in side] for side in found)
-    names = sorted(set.intersection(*(set(run) for run in (*ours, *theirs))) - {GROUP})
-    groups = {sample: str(value) for sample, value in ours[0].get(GROUP, {}).items()}
+    groups, suite = groups_of(ours[0]), sides[0][0].spec["suite"]
     return {
-        name: _compared([run[name] for run in ours], [run[name] for run in theirs], minimum, groups) for name in names
+        name: _compared(
+            [run[name] for run in ours],
+            [run[name] for run in theirs],
+            minimum or of_interest(suite, name),
+            groups,
+            better(suite, name),
+        )
+        for name in in_all(*ours, *theirs)
     }
 
 
@@ -60,10 +71,11 @@ def _compared(
     theirs: Sequence[statistics.Values],
     minimum: float,
     groups: Mapping[str, str],
+    direction: Better,
 ) -> dict[str, Any]:
     if len(ours) == len(theirs) == 1:
-        return statistics.compare(ours[0], theirs[0], minimum, groups)
-    return statistics.over_seeds(ours, theirs, minimum, groups)
+        return statistics.compare(ours[0], theirs[0], minimum, groups, direction)
+    return statistics.over_seeds(ours, theirs, minimum, groups, direction)
 
 
 def _chosen(desired: Desired, name: str) -> Sequence[Variant]:

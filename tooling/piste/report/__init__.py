@@ -16,6 +16,7 @@ from piste.report.sections import differences, differences_title, scores_title
 from piste.report.selection import History
 from piste.report.words import score_name
 from piste.run import Run
+from piste.scores import bounded
 
 __all__ = ["render"]
 
@@ -90,6 +91,8 @@ def _dots(result: Result) -> list[Dot]:
     """A row per score with the interval of this run's mean, then a row per field."""
     dots = []
     for name, score in result.scores.items():
+        if not bounded(result.suite, name):
+            continue
         found = (result.comparison.scores.get(name) if result.comparison else None) or {}
         others = result.comparison.fields.get(name, {}) if result.comparison else {}
         dots.append((score_name(name), score["mean"], found.get("mean"), score["low"], score["high"], False))

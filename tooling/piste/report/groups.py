@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from piste import scores
 from piste.report import words
 from piste.report.result import Result
 
@@ -26,6 +27,12 @@ class Group:
     def mean(self) -> float | None:
         """Of the primary score, over the seeds."""
         return sum(self.means) / len(self.means) if self.means else None
+
+    @property
+    def rank(self) -> float:
+        """The greater the better; below all others without a mean."""
+        first = self.results[0]
+        return scores.rank(first.suite, first.primary, self.mean)
 
     @property
     def differences(self) -> list[float]:
@@ -85,7 +92,7 @@ def groups(results: Sequence[Result]) -> list[Group]:
     for result in results:
         found[name_without_seed(result)].append(result)
     made = [Group(name, members) for name, members in found.items()]
-    return sorted(made, key=lambda group: (group.mean is None, -(group.mean or 0.0)))
+    return sorted(made, key=lambda group: -group.rank)
 
 
 def name_without_seed(result: Result) -> str:

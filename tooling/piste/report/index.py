@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from piste import scores
 from piste.experiment import Experiment, Variant, primary_score
 from piste.report import words
 from piste.report.groups import Group
@@ -89,8 +90,8 @@ def _suite(item: Entry, name: str) -> str:
     return words.link(words.prose(item.experiment.suite.document.get("title") or name), f"_suites/{name}/suite.yaml")
 
 
-def _best_first(item: Entry) -> tuple[bool, float, str]:
-    return item.mean is None, -(item.mean or 0.0), item.experiment.name
+def _best_first(item: Entry) -> tuple[float, str]:
+    return -scores.rank(item.experiment.suite.document, item.primary, item.mean), item.experiment.name
 
 
 def _row(item: Entry) -> list[str]:

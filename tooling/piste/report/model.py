@@ -22,6 +22,9 @@ COMPARED = (
 )  # fmt: skip
 """What git keeps of a comparison's score."""
 
+LENGTH = ("mean", "n", *ENDS)
+"""What git keeps of the answers' length."""
+
 _PAIR = re.compile(r"\[\n\s+([^\s,\[\]{}\"]+),\n\s+([^\s,\[\]{}\"]+)\n\s+\]")
 _CLASS_NAME = re.compile(r"[A-Za-z_][\w.-]{0,79}")
 
@@ -69,11 +72,13 @@ def _score(score: Mapping[str, Any]) -> dict[str, Any]:
 def _comparison(comparison: Comparison | None) -> dict[str, Any] | None:
     if comparison is None:
         return None
+    length = {"length": {key: comparison.length.get(key) for key in COMPARED}} if comparison.length else {}
     return {
         "experiment": comparison.experiment,
         "variant": comparison.variant,
         "run": comparison.run,
         "scores": {name: {key: score.get(key) for key in COMPARED} for name, score in comparison.scores.items()},
+        **length,
     }
 
 
@@ -92,7 +97,10 @@ def _training(result: Result) -> dict[str, Any] | None:
 
 def _evaluation(result: Result) -> dict[str, Any] | None:
     found = result.evaluation
-    return {"samples": found.get("samples"), "seconds": found.get("seconds")} if found else None
+    if not found:
+        return None
+    length = {"length": {key: result.length.get(key) for key in LENGTH}} if result.length else {}
+    return {"samples": found.get("samples"), "seconds": found.get("seconds"), **length}
 
 
 def failure_body(result: Result) -> dict[str, Any] | None:
@@ -204,7 +212,8 @@ def _measured(document: Mapping[str, Any]) -> dict[str, Any]:
     """The intervals of the means; a report of an older piste has none."""
     scores = _mapping(document["scores"]).items()
     found = {name: {key: score[key] for key in ENDS} for name, score in scores if score.get("method")}
-    return {"scores": found} if found else {}
+    length = (document["evaluation"] or {}).get("length")
+    return {**({"scores": found} if found else {}), **({"length": _mapping(length)} if length else {})}
 
 
 def _status(text: str | None) -> Status | None:

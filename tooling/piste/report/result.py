@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from piste import cost
+from piste import cost, scores
 from piste.experiment import Document, Experiment, Variant, primary_score
 from piste.measures import recipe_of, recipes, seeds_key
 from piste.report.selection import History, compare_targets, compared_run
 from piste.run import Failure, Run, Status
+from piste.scores import Better
 from piste.statistics import holm, with_verdict
 
 ENDS = ("low", "high", "groups", "method")
@@ -28,7 +29,8 @@ Curve = Sequence[tuple[float, float]]
 class Comparison:
     """The other run, as far as this one is compared with it.
 
-    `fields` holds its means by score and field; `place` is that of its page (`Variant.place`).
+    `fields` holds its means by score and field; `place` is that of its page (`Variant.place`); `length` what is known of
+    the answers' characters; empty for runs of an older piste.
     """
 
     experiment: str
@@ -37,6 +39,7 @@ class Comparison:
     scores: Mapping[str, Mapping[str, Any]]
     fields: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     place: str = ""
+    length: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -98,15 +101,22 @@ class Result:
     def scores(self) -> Mapping[str, Mapping[str, Any]]:
         """In the suite's order, those that have a mean; with its interval, where the ledger knows it."""
         found, measured = self.evaluation.get("scores") or {}, self.run.measured.get("scores") or {}
-        order = [str(score["name"]) for score in self.suite.get("scores", ())]
+        order = list(scores.named(self.suite))
         ends = {name: {key: measured.get(name, {}).get(key) for key in ENDS} for name in order}
         known = [name for name in order if found.get(name, {}).get("mean") is not None]
         return {name: {**dict.fromkeys(ENDS), **_told(ends[name]), **found[name]} for name in known}
 
     def minimum(self, name: str) -> float:
         """A difference of this score that is of no interest."""
-        scores = {str(score["name"]): score for score in self.suite.get("scores", ())}
-        return float(scores.get(name, {}).get("minimum", 0.0))
+        return scores.minimum(self.suite, name)
+
+    def better(self, name: str) -> Better:
+        return scores.better(self.suite, name)
+
+    @property
+    def length(self) -> Mapping[str, Any]:
+        """Characters of the answers: their mean with its interval; empty where the ledger doesn't know it."""
+        return self.run.measured.get("length") or {}
 
     @property
     def mean(self) -> float | None:
@@ -168,7 +178,7 @@ def _result(
     if not compare or run.evaluation is not Status.DONE:
         return alone
     targets = compare_targets(compare, variants)
-    target, other, why = compared_run(run, variant, targets, history, alone.primary)
+    target, other, why = compared_run(run, variant, targets, history)
     if target is None or other is None:
         return replace(alone, no_comparison=why)
     comparison = _comparison(target, other, run.comparisons[other.name])
@@ -177,10 +187,11 @@ def _result(
 
 
 def _comparison(target: Variant, other: Run, body: Mapping[str, Any]) -> Comparison:
-    scores = {name: _against(score) for name, score in body["scores"].items() if score["difference"] is not None}
+    against = {name: _against(score) for name, score in body["scores"].items() if score["difference"] is not None}
     found = evaluation_of(other).get("scores") or {}
     fields = {name: score["per_field"] for name, score in found.items() if score.get("per_field")}
-    return Comparison(target.experiment, target.name, other.name, scores, fields, target.place)
+    length = _against(body["length"]) if body.get("length", {}).get("n") else {}
+    return Comparison(target.experiment, target.name, other.name, against, fields, target.place, length)
 
 
 def _seeds(
@@ -207,13 +218,13 @@ def _adjusted(found: list[Result]) -> list[Result]:
 def _judged(found: Sequence[Result], name: str) -> list[Result]:
     """By checkpoint. With several seeds of one recipe nothing was chosen from, so nothing is paid for."""
     several = len({recipe_of(result.variant) for result in found}) > 1
-    scores = [result.comparison.scores.get(name) if result.comparison else None for result in found]
-    p_values = holm([score.get("p_value") if score else None for score in scores])
+    compared = [result.comparison.scores.get(name) if result.comparison else None for result in found]
+    p_values = holm([score.get("p_value") if score else None for score in compared])
     judged = []
-    for result, score, p_value in zip(found, scores, p_values, strict=True):
+    for result, score, p_value in zip(found, compared, p_values, strict=True):
         if score is not None and result.comparison is not None:
             paid = p_value if several else None
-            told = with_verdict(score, result.minimum(name), paid)
+            told = with_verdict(score, result.minimum(name), paid, result.better(name))
             told |= {"adjusted": paid, "minimum": result.minimum(name)}
             comparison = replace(result.comparison, scores={**result.comparison.scores, name: told})
             result = replace(result, comparison=comparison)
@@ -277,7 +288,8 @@ def _judged_over_seeds(found: Sequence[Result], name: str) -> list[Result]:
     judged = []
     for result in found:
         if name in result.seeds:
-            told = with_verdict(result.seeds[name], result.minimum(name), paid[recipe_of(result.variant)])
+            paid_for = paid[recipe_of(result.variant)]
+            told = with_verdict(result.seeds[name], result.minimum(name), paid_for, result.better(name))
             result = replace(result, seeds={**result.seeds, name: told})
         judged.append(result)
     return judged

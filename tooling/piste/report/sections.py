@@ -32,9 +32,27 @@ def score_table(result: Result, up: str) -> list[str]:
         return []
     if result.comparison is None:
         rows = [[bold(result, name), _mean(score), str(score["n"])] for name, score in result.scores.items()]
-        return [*words.table(("score", "mean (95% interval)", "n"), rows, 2), *not_compared(result)]
+        table = words.table(("score", "mean (95% interval)", "n"), rows, 2)
+        return [*table, *not_compared(result), *length(result)]
     head = ("score", "this (95% interval)", comparison_link(result, up), "difference (95% interval)", "verdict")
-    return words.table(head, [compared_row(result, name) for name in result.scores], 4)
+    return [*words.table(head, [compared_row(result, name) for name in result.scores], 4), *length(result)]
+
+
+def length(result: Result) -> list[str]:
+    """How long the answers are, and how that changed: what is longer may score otherwise for no other reason."""
+    if not result.length:
+        return []
+    said = f"Answers have {result.length['mean']:,.0f} characters on average"
+    found = result.comparison.length if result.comparison else None
+    if not found:
+        return ["", f"{said}."]
+    less = "more" if found["difference"] > 0 else "fewer"
+    spread = "" if found["low"] is None else f" (95% interval {_whole(found['low'])} to {_whole(found['high'])})"
+    return ["", f"{said}, {abs(found['difference']):,.0f} {less} than the comparison's{spread}: {found['verdict']}."]
+
+
+def _whole(value: float) -> str:
+    return f"{round(value) + 0:+,}".replace("-", words.MINUS)
 
 
 def not_compared(result: Result) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from piste.experiment import Variant
+from piste import scores
+from piste.experiment import Document, Variant, primary_score
 from piste.run import Run, Status
 
 
@@ -72,7 +73,7 @@ def compare_targets(compare: str, variants: Mapping[str, Sequence[Variant]]) -> 
 
 
 def compared_run(
-    run: Run, variant: Variant, targets: Sequence[Variant], history: History, primary: str
+    run: Run, variant: Variant, targets: Sequence[Variant], history: History
 ) -> tuple[Variant | None, Run | None, str]:
     """The target and its run that `run` was compared with; otherwise why there is none.
 
@@ -93,12 +94,11 @@ def compared_run(
     compared = [(target, other) for target, other in evaluated if other.name in run.comparisons]
     if not compared:
         return None, None, "the comparison is not computed yet; `piste collect` does it"
-    target, other = max(compared, key=lambda pair: mean_of(pair[1], primary))
+    target, other = max(compared, key=lambda pair: _rank_of(pair[1], variant.spec["suite"]))
     return target, other, ""
 
 
-def mean_of(run: Run, score: str) -> float:
-    """The mean of a score, below every possible one where the run has none."""
-    scores = ((run.results or {}).get("evaluation") or {}).get("scores") or {}
-    mean = scores.get(score, {}).get("mean")
-    return float(mean) if mean is not None else float("-inf")
+def _rank_of(run: Run, suite: Document) -> float:
+    """By the primary score, the greater the better."""
+    found = ((run.results or {}).get("evaluation") or {}).get("scores") or {}
+    return scores.rank(suite, primary_score(suite), found.get(primary_score(suite), {}).get("mean"))

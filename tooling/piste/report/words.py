@@ -14,6 +14,7 @@ SCORE_NAMES = {
     "json_fields": "field accuracy",
     "exact_match": "exact match",
     "rouge_l": "ROUGE-L",
+    "reference_loss": "loss of the reference",
 }
 HEADLINES = {
     "json_valid": "share of valid JSON",
