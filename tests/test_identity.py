@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -102,6 +103,26 @@ def test_what_the_model_says_of_references_is_made_with_the_answers() -> None:
     assert both.generation == changed.generation
     assert variant(**asked, **{"suite.reference": "{NOTE}."}).digests.generation != changed.generation
     assert variant(**{"suite.reference": "{NOTE}."}).digests.generation == original.generation
+
+
+SHOWN = {"sql": "SELECT ID, DIALOGUE, NOTE FROM NOTES WHERE SPLIT = 'train'", "count": 3}
+
+
+def shown(reference: str = "{NOTE}", **examples: Any) -> Any:
+    made = baseline()
+    document = {**made.document, "evaluate": {"suite": "notes", "examples": {**SHOWN, **examples}}}
+    suite = replace(made.suite, document={**made.suite.document, "reference": reference})
+    return variants(replace(made, document=document, suite=suite))[0].digests
+
+
+def test_examples_decide_what_is_evaluated_and_leave_the_suite_comparable() -> None:
+    plain = variants(baseline())[0].digests
+    assert shown().training != plain.training
+    assert shown().suite == plain.suite
+    assert shown(seed=0) == shown()
+    others = [shown(seed=1), shown(count=4), shown(sql="SELECT 1")]
+    assert len({shown().training, *(one.training for one in others)}) == 4
+    assert shown(reference="{NOTE}.").training != shown().training, "their answers are made from it"
 
 
 def test_matrix_and_seeds_make_variants_with_digests_of_their_own() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import time
@@ -14,22 +13,7 @@ import pytest
 from showcase import soap_notes
 
 FULL = ["train", "generate", "score"]
-BY_MODELS: dict[str, Any] = {
-    "data": {
-        "sql": "SELECT ID, DIALOGUE, NOTE, ID < 'test-0004' AS EARLY FROM SOAP_NOTES WHERE SPLIT = 'test'",
-        "key": "id",
-        "group": "early",
-    },
-    "prompt": {"user": "{dialogue}"},
-    "reference": "{note}",
-    "scores": [
-        {"name": "json_valid"},
-        {"name": "reference_loss"},
-        {"name": "perplexity"},
-        {"name": "similarity", "model": "@MODELS/tiny", "as": "alike"},
-        {"name": "length", "unit": "tokens", "as": "tokens"},
-    ],
-}
+
 
 FILES = {
     "code/train.py": "from project.words import GREETING\nprint('user code says', GREETING)\n",
@@ -135,31 +119,19 @@ def test_a_second_job_for_the_run_ends_at_the_fence(trained: Any, account: Any, 
 
 
 def test_a_trained_model_is_evaluated_again_without_training(trained: Any, account: Any) -> None:
-    """With columns in small letters, and a base under another name; by scores that ask models."""
-    more = {"adapter_or_model": {"run": "RUN_A_1"}, "inputs": {"small": "@MODELS/tiny"}, "suite": BY_MODELS}
+    """With a suite that says only what it must, columns in small letters, and a base under another name."""
+    suite = {
+        "data": {"sql": "SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = 'test'", "key": "id"},
+        "prompt": {"user": "{dialogue}"},
+        "reference": "{note}",
+        "scores": [{"name": "json_valid"}],
+    }
+    more = {"adapter_or_model": {"run": "RUN_A_1"}, "inputs": {"small": "@MODELS/tiny"}, "suite": suite}
     ended = account.run("RUN_A_B_1", FULL[1:], **more)
     assert ended.status == "DONE", ended.log[-3000:]
     assert "trains nothing" in ended.log
     assert ended.results["training"] is None
-    evaluation = ended.results["evaluation"]
-    assert (evaluation["samples"], evaluation["generated"]) == (8, True)
-    means = {name: score["mean"] for name, score in evaluation["scores"].items()}
-    assert list(means) == ["json_valid", "reference_loss", "perplexity", "alike", "tokens"]
-    assert 0 < means["reference_loss"] < math.log(means["perplexity"]) + 1e-9
-    assert -1 <= means["alike"] <= 1
-    assert means["tokens"] * 8 == evaluation["tokens"]
-    groups = account.rows("SELECT DISTINCT VALUE FROM SAMPLE_SCORES WHERE RUN = 'RUN_A_B_1' AND SCORE = '_group'")
-    assert sorted(groups) == [(0.0,), (1.0,)]
-
-
-def test_what_the_model_said_of_references_is_there_for_a_score_that_is_added(trained: Any, account: Any) -> None:
-    """After the run above."""
-    added = {**BY_MODELS, "scores": [{"name": "rouge_l"}, {"name": "reference_loss"}]}
-    ended = account.run("RUN_A_B_C_1", ["score"], predictions={"run": "RUN_A_B_1"}, suite=added)
-    assert ended.status == "DONE", ended.log[-3000:]
-    assert "fetched @MODELS" not in ended.log
-    before, after = (account.results(run)["evaluation"]["scores"] for run in ("RUN_A_B_1", "RUN_A_B_C_1"))
-    assert after["reference_loss"] == before["reference_loss"]
+    assert (ended.results["evaluation"]["samples"], ended.results["evaluation"]["generated"]) == (8, True)
 
 
 def test_an_added_score_needs_no_generation(trained: Any, account: Any) -> None:

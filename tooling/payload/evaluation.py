@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from payload import child, generate, scores, similarity, templates
+from payload import child, examples, generate, scores, similarity, templates
 from payload.failure import LOGS_HINT, Failure, RunError, killed_by
 from payload.progress import Lines, Reporter, generation_state
 from payload.spec import Spec
@@ -80,11 +80,13 @@ def predict(
     log: Path,
     reporter: Reporter,
     deadline: Deadline,
+    shown: Sequence[Mapping[str, Any]] = (),
 ) -> Evaluation:
+    """`shown` are the rows of the examples that come before each question."""
     started = time.monotonic()
     work = folder / "generate"
     work.mkdir()
-    _write_request(spec, rows, source, work)
+    _write_request(spec, rows, source, work, shown)
     lines = Lines(work / generate.PREDICTIONS)
 
     def look() -> None:
@@ -112,7 +114,11 @@ def predict(
 
 
 def _write_request(
-    spec: Spec, rows: Mapping[str, Mapping[str, Any]], source: tuple[Path | None, Path], work: Path
+    spec: Spec,
+    rows: Mapping[str, Mapping[str, Any]],
+    source: tuple[Path | None, Path],
+    work: Path,
+    shown: Sequence[Mapping[str, Any]],
 ) -> None:
     checkpoint, base = source
     request = {
@@ -123,7 +129,7 @@ def _write_request(
     (work / generate.REQUEST).write_text(json.dumps(request))
     with (work / generate.SAMPLES).open("w") as file:
         for key, row in rows.items():
-            line = {"sample": key, "messages": templates.chat(spec.suite["prompt"], row)}
+            line = {"sample": key, "messages": examples.chat(spec.suite, row, shown)}
             if needs_loss(spec.suite):
                 line["reference"] = templates.fill(spec.suite["reference"], row).strip()
             file.write(json.dumps(line) + "\n")

@@ -17,6 +17,7 @@ from payload import (
     child,
     environment,
     evaluation,
+    examples,
     inputs,
     resume,
     scores,
@@ -218,13 +219,20 @@ def _mind_time(job: Job) -> None:
 
 
 def _generate(job: Job, rows: Mapping[str, Mapping[str, Any]], checkpoint: Path | None) -> Evaluation:
-    source = inputs.model_source(job.spec, job.folder, checkpoint)
+    source, shown = inputs.model_source(job.spec, job.folder, checkpoint), _shown(job, rows)
     with job.keeper():
         found = evaluation.predict(
-            job.spec, rows, source, job.app, job.folder, job.log("generate"), job.reporter, job.deadline
+            job.spec, rows, source, job.app, job.folder, job.log("generate"), job.reporter, job.deadline, shown
         )
     job.store.replace_rows("PREDICTIONS", ["SAMPLE_ID", "PREDICTION", "TOKENS", "SECONDS"], found.prediction_rows())
     return found
+
+
+def _shown(job: Job, rows: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    asked = job.spec.examples
+    if asked is None:
+        return []
+    return examples.chosen(asked, job.spec.suite, job.store.rows(asked["sql"]), rows.keys())
 
 
 def _reuse(job: Job, rows: Mapping[str, Any]) -> Evaluation:

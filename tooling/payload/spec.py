@@ -14,8 +14,9 @@ SCHEMA = "run/v1"
 @dataclass(frozen=True)
 class Spec:
     """The fields of run.json under their own names; `trained_run` and `predicted_run` are the runs whose checkpoint
-    or predictions are evaluated again. `timeout_seconds` is for the whole run; `resume_from` names earlier attempts,
-    the latest first, whose stages may hold a state to train on from."""
+    or predictions are evaluated again. `examples` says which rows a model is shown before each question.
+    `timeout_seconds` is for the whole run; `resume_from` names earlier attempts, the latest first, whose stages may
+    hold a state to train on from."""
 
     run: str
     experiment: str
@@ -28,6 +29,7 @@ class Spec:
     inputs: Mapping[str, str]
     trained_run: str | None
     predicted_run: str | None
+    examples: Mapping[str, Any] | None
     suite: Mapping[str, Any]
     tracking: Mapping[str, Any]
     heartbeat_seconds: float
@@ -68,6 +70,7 @@ def read(path: Path) -> Spec:
         inputs=document["inputs"],
         trained_run=(document["adapter_or_model"] or {}).get("run"),
         predicted_run=(document["predictions"] or {}).get("run"),
+        examples=document["examples"],
         suite=document["suite"] or {},
         tracking=document["tracking"] or {},
         heartbeat_seconds=document["heartbeat_seconds"],

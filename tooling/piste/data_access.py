@@ -30,6 +30,7 @@ def access(variants: Iterable[Variant], database: str, schema: str) -> Access:
     for variant in variants:
         spec = variant.spec
         queries, named, elsewhere = _sources(spec["recipe"] or {}, spec["suite"])
+        queries |= _of_examples(spec["experiment"])
         tables |= {_qualified(name, database, schema) for query in queries for name in tables_of(query)}
         tables |= {_qualified(name.upper(), database, schema) for name in named}
         stages |= set(spec["experiment"]["train"].get("inputs", {}).values()) | scores.models(spec["suite"])
@@ -51,6 +52,11 @@ def _sources(recipe: Mapping[str, Any], suite: Mapping[str, Any]) -> tuple[set[s
         else:
             elsewhere.add(str(source.get("dataset_uri") or source.get("name_or_path") or source.get("type")))
     return queries, named, elsewhere
+
+
+def _of_examples(experiment: Mapping[str, Any]) -> set[str]:
+    examples = experiment.get("evaluate", {}).get("examples")
+    return {str(examples["sql"])} if examples else set()
 
 
 def _of_data(data: Mapping[str, Any]) -> Iterator[Any]:

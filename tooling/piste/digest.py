@@ -51,9 +51,15 @@ def digests(spec: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> Dig
             "experiment": only("train", experiment, "experiment"),
             "recipe": only("train", spec["recipe"], "recipe") if spec["recipe"] is not None else None,
             "files": spec["files"],
+            **_shown(experiment, suite),
         }
     )
     return Digests(training, generation, scoring, _sha256({"generation": generation, "scoring": scoring}))
+
+
+def _shown(experiment: Document, suite: Document) -> dict[str, Any]:
+    """The answers in a baseline's examples are made from the suite's reference, so what is evaluated depends on it."""
+    return {"reference": suite["reference"]} if "examples" in experiment.get("evaluate", {}) else {}
 
 
 def current(recorded: Digests, made_with: Mapping[str, Any], spec: Document) -> Digests:

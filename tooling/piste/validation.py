@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from piste import comparisons, matrix, recipe, shape, suites
+from piste import baselines, comparisons, matrix, recipe, shape, suites
 from piste.documents import Parsed
 from piste.environment import Settings
 from piste.errors import Problem
@@ -16,8 +16,6 @@ from piste.sources import Known, Source, choose, matrix_of, section, seeds_of
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 NAME_HINT: Final = "Use lower-case letters, digits and hyphens, beginning with a letter; at most 63."
-
-_BASELINE_KEYS: Final = ("inputs",)
 
 
 def check_experiment(source: Source, known: Known) -> list[Problem]:
@@ -60,13 +58,14 @@ def _experiment_rules(source: Source, known: Known) -> Iterator[Problem]:
     if isinstance(suite, str) and suite not in known.suites:
         hint = choose(suite, known.suites, "add experiments/_suites/NAME/suite.yaml")
         yield experiment.problem(("evaluate", "suite"), f"There is no suite {quoted(suite)}.", hint)
+    yield from baselines.check_examples(source, known)
     yield from comparisons.check(source, known)
 
 
 def _training(experiment: Parsed, train: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:
     if "recipe" not in train:
         if not shape.meant(train, "recipe"):
-            yield from _baseline(experiment, train)
+            yield from baselines.check(experiment, train)
         return
     runtime = train.get("runtime")
     if "runtime" not in train:
@@ -76,17 +75,6 @@ def _training(experiment: Parsed, train: Mapping[str, Any], settings: Settings) 
         hint = choose(runtime, settings.runtimes, "add it to [tool.piste.runtimes] in pyproject.toml")
         message = f"{quoted(runtime)} is not a runtime of this repository."
         yield experiment.problem(("train", "runtime"), message, hint)
-
-
-def _baseline(experiment: Parsed, train: Mapping[str, Any]) -> Iterator[Problem]:
-    for key in train:
-        if key not in _BASELINE_KEYS:
-            message = f"Without a recipe nothing is trained, so {quoted(key)} has no meaning."
-            yield experiment.problem(("train", key), message, "Add  recipe: recipe.yaml  or remove this key.")
-    if "base-model" not in section(train, "inputs"):
-        message = "A baseline, an experiment without a recipe, needs the model that it evaluates."
-        hint = 'Write  inputs: {base-model: "@MODELS/…"}  or add  recipe: recipe.yaml'
-        yield experiment.problem(("train", "inputs", "base-model"), message, hint)
 
 
 def _alias(experiment: Parsed, settings: Settings) -> str:

@@ -110,7 +110,12 @@ def against(result: Result, up: str, gain: float) -> str:
 
 
 def seeds(result: Result) -> str:
-    return "one seed" if result.variant.trains else "the model as it is"
+    if result.variant.trains:
+        return "one seed"
+    examples = result.variant.spec["experiment"].get("evaluate", {}).get("examples")
+    return (
+        f"the model as it is, shown {words.count(examples['count'], 'example')}" if examples else "the model as it is"
+    )
 
 
 def price(result: Result) -> str:
