@@ -29,8 +29,8 @@ Curve = Sequence[tuple[float, float]]
 class Comparison:
     """The other run, as far as this one is compared with it.
 
-    `fields` holds its means by score and field; `place` is that of its page (`Variant.place`); `length` what is known of
-    the answers' characters; empty for runs of an older piste.
+    `fields` holds its means by score and field; `place` is that of its page (`Variant.place`); `length` is what is
+    known of the answers' characters, empty for runs of an older piste.
     """
 
     experiment: str
