@@ -83,7 +83,7 @@ def parsed(document: Any, name: str = "a.yaml") -> Parsed:
 def problems(experiment: Any = EXPERIMENT, recipe_: Any = RECIPE, suite: Any = SUITE) -> list[tuple[str, str]]:
     source = Source("mine", parsed(experiment, "experiment.yaml"), parsed(recipe_, "recipe.yaml"), ("train.py",))
     known = Known(SETTINGS, {"notes": parsed(suite)}, {"mine": source, "other": Source("other", parsed(OTHER))})
-    found = [*check_experiment(source, known), *check_suite(parsed(suite, "suite.yaml"))]
+    found = [*check_experiment(source, known), *check_suite(parsed(suite, "suite.yaml"), known)]
     assert all(problem.message and problem.hint for problem in found), found
     return [(problem.file, problem.path) for problem in found]
 

@@ -300,7 +300,44 @@ def splits() -> Case:
     return Case(every, [base, aside, *found, tested])
 
 
-CASES = {"pair": pair, "matrix": matrix, "failures": failures, "history": history, "splits": splits}
+def gates() -> Case:
+    """Every way to stand to a gate, with waivers; the suite's gates are for all, the better model is the base's."""
+    suite_gates = [
+        {"score": "json_valid", "at_least": 0.9},
+        {"score": "json_fields", "no_worse_than": {"experiment": "gated-base", "margin": 0.05}},
+    ]
+    own = [
+        {"score": "json_fields", "at_least": 0.96},
+        {"score": "rouge_l", "better_than": {"experiment": "gated-better"}},
+        {"score": "json_fields", "no_worse_than": {"experiment": "gated-fresh", "margin": 0.05}},
+        {"score": "rouge_l", "no_worse_than": {"experiment": "gated-elsewhere", "margin": 0.05}},
+        {"score": "rouge_l", "at_most": 0.5},
+    ]
+    waivers = [
+        {"gate": "rouge_l better_than gated-better", "owner": "@ana", "until": "2026-12-31", "reason": "One <quarter>."}
+    ]
+
+    def gated(name: str, train: Mapping[str, Any] | None = None, **document: Any) -> Experiment:
+        made = experiment(name, train, **document)
+        return replace(made, suite=Suite("soap-notes", made.suite.document | {"gates": suite_gates}))
+
+    base = gated("gated-base", {})
+    lora = gated("gated-lora", compare="gated-base", gates=own, waivers=waivers)
+    better, fresh = (
+        gated(name, {"inputs": {"base-model": f"@MODELS/{name}"}}) for name in ("gated-better", "gated-fresh")
+    )
+    elsewhere = replace(
+        gated("gated-elsewhere", {"inputs": {"base-model": "@MODELS/elsewhere"}}),
+        suite=Suite("soap-short", SUITE | {"generate": {"max_new_tokens": 80}}),
+    )
+    of_base, of_lora, of_better, _, of_elsewhere = all_variants([base, lora, better, fresh, elsewhere])
+    ran_base, ran_better = run(of_base, 0.5), run(of_better, 0.99)
+    ran_better = compared(ran_better, ran_base)
+    ran_lora = compared(compared(run(of_lora), ran_base), ran_better)
+    return Case([base, lora, better, fresh, elsewhere], [ran_base, ran_lora, ran_better, run(of_elsewhere, 0.9)])
+
+
+CASES = {"gates": gates, "pair": pair, "matrix": matrix, "failures": failures, "history": history, "splits": splits}
 
 
 @cache

@@ -51,17 +51,17 @@ def _comparable(
     if {ours, theirs} <= known.suites.keys() and _task(known.suites[ours]) != _task(known.suites[theirs]):
         message = f"{quoted(other.name)} is evaluated with the suite {quoted(theirs)}, and this with {quoted(ours)}."
         yield problem(message, "Only results of the same suite compare.")
-    names = _names(other)
+    names = variant_names(other)
     if variant and names is not None and variant not in names:
         hint = choose(variant, filter(None, names), "name the experiment alone")
         yield problem(f"{quoted(other.name)} has no variant {quoted(variant)}.", hint)
 
 
 def _task(suite: Parsed) -> Any:
-    return {**suite.data, "title": ""} if isinstance(suite.data, Mapping) else None
+    return {**suite.data, "title": "", "gates": []} if isinstance(suite.data, Mapping) else None
 
 
-def _names(source: Source) -> list[str] | None:
+def variant_names(source: Source) -> list[str] | None:
     """The variants' names, if they can be told."""
     train = section(source.experiment.data, "train")
     paths, seeds = matrix_of(train), seeds_of(train)

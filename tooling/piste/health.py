@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from piste.gates import Checked
 from piste.plan import Action, Plan, Verb
 from piste.run import Run, Status
 
@@ -33,7 +34,7 @@ class Standing:
     """Of a variant that git asks for, or of a run that it does not ask for: then `action` is None.
 
     `since` is when it became so, ISO 8601. `quiet` is for how many seconds a live run has not been heard of, where that
-    is too long.
+    is too long. `gates` are the experiment's, as of `now`, with one of its variants.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Standing:
     run: Run | None
     action: Action | None = None
     quiet: float = 0.0
+    gates: tuple[Checked, ...] = ()
 
 
 def standings(plan: Plan, now: str) -> tuple[Standing, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from piste import scores, statistics
 from piste.experiment import Variant
+from piste.gates import for_experiment
 from piste.run import Run, Status
 from piste.scores import Better
 
@@ -84,11 +85,11 @@ def records(due: Missing, samples: Samples) -> Iterable[tuple[str, str, dict[str
 
 
 def targets(variant: Variant, desired: Iterable[Variant]) -> list[Variant]:
-    """The variants that `compare` names, one or all of an experiment, on the same split."""
-    name = variant.spec["experiment"].get("compare")
-    return [
-        other for other in desired if name and name in (other.title, other.experiment) and other.split == variant.split
-    ]
+    """The variants that `compare` and gates name, one or all of an experiment, on the same split."""
+    document = variant.spec["experiment"]
+    gates = for_experiment(variant.experiment, document, variant.spec["suite"])
+    names = {str(document.get("compare") or ""), *(gate.other for gate in gates)} - {""}
+    return [other for other in desired if names & {other.title, other.experiment} and other.split == variant.split]
 
 
 def without_seed(variant: Variant) -> str:

@@ -12,6 +12,7 @@ from piste.change_rules import compute
 from piste.changes import Change, changes
 from piste.environment import Pool
 from piste.experiment import Variant
+from piste.problems import listed
 from piste.run import Run, Status
 
 
@@ -252,6 +253,14 @@ def _since(variant: Variant, runs: Sequence[Run], rules: Collection[str]) -> tup
 
 def _arrow(change: Change) -> str:
     return f"{change.path} {shown(change.old)} → {shown(change.new)}"
+
+
+def evaluated_otherwise(a: Variant | Run, b: Variant | Run) -> str:
+    """Of two suite digests, the part that differs, and by what: `generation differs: suite.prompt.user …`."""
+    part = "generation" if a.digests.generation != b.digests.generation else "scoring"
+    counting = (one for one in changes(a.spec, b.spec) if one.rule in ("generate", "score"))
+    said = (f"{one.path} {shown(one.old)} against {shown(one.new)}" for one in counting)
+    return f"{part} differs: {listed(said, 4) or 'another version of a score'}"
 
 
 def shown(value: object, limit: int = 40) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from piste.durations import duration
 from piste.experiment import Variant
+from piste.gates import counted
 from piste.health import Standing
 from piste.plan import Action, Plan, Verb, shown
 from piste.run import Run, Status
@@ -112,6 +113,7 @@ def _standing(standing: Standing) -> dict[str, Any]:
         "since": standing.since or None,
         "reason": _reason(standing),
         "queue": action.queue or None if action else None,
+        "gates": {one.outcome.gate.name: one.state.value for one in standing.gates},
         **(_status(standing.run) if standing.run else dict.fromkeys(_STATUS)),
     }
 
@@ -156,7 +158,7 @@ def status_text(standings: Sequence[Standing]) -> str:
         since = one.since[:16].replace("T", " ")
         health = one.health.value or "–"
         lines.append(f"{one.title:{width}}  {one.sync:11}  {health:11}  {since:16}  {_reason(one)}".rstrip())
-        lines += [f"{'':{width}}  {text}" for text in _next(one)]
+        lines += [f"{'':{width}}  {text}" for text in (*_next(one), *_gates(one))]
     return "\n".join(lines) + "\n"
 
 
@@ -175,6 +177,15 @@ def _reason(standing: Standing) -> str:
     if run is not None and run.failure is not None and action.verb is Verb.BLOCKED:
         return what(run)
     return f"to {action.verb}: {action.reason}" if action.submits else action.reason
+
+
+def _gates(standing: Standing) -> list[str]:
+    """How many stand how, and which waivers have expired."""
+    if not standing.gates:
+        return []
+    waivers = [(one.outcome.gate.name, one.outcome.waiver) for one in standing.gates if one.expired]
+    expired = [f"the waiver of {gate} expired after {waiver.until}" for gate, waiver in waivers if waiver]
+    return ["; ".join([f"gates: {counted(standing.gates)}", *expired])]
 
 
 def _next(standing: Standing) -> list[str]:

@@ -339,13 +339,18 @@ def _verdict(found: Mapping[str, Any], minimum: float, p_value: float | None, be
 
 
 def _needed(found: Mapping[str, Any], minimum: float) -> int | None:
-    """Of a paired test at 5% with a power of 80%; None where the data say nothing of it."""
+    there: int = found["seeds"][0] if "seeds" in found else found["n"]
+    return needed(max(abs(found["difference"] or 0.0), minimum), found["spread"], there)
+
+
+def needed(effect: float, spread: float | None, there: int) -> int | None:
+    """How many in place of those that are `there` would tell such an effect from none: of a paired test at 5% with a
+    power of 80%. None where the data say nothing of it.
+    """
     from scipy import stats
 
-    effect, spread = max(abs(found["difference"] or 0.0), minimum), found["spread"]
     if effect <= EQUAL or not spread or spread <= EQUAL:
         return None
     factor = float(stats.norm.ppf((1 + CONFIDENCE) / 2) + stats.norm.ppf(POWER))
-    there: int = found["seeds"][0] if "seeds" in found else found["n"]
     more: int = math.ceil((factor * spread / effect) ** 2)
     return max(there + 1, more)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from piste import baselines, comparisons, matrix, recipe, shape, suites
+from piste import baselines, comparisons, gate_rules, matrix, recipe, shape, suites
 from piste.documents import Parsed
 from piste.environment import Settings
 from piste.errors import Problem
@@ -32,8 +32,13 @@ def check_experiment(source: Source, known: Known) -> list[Problem]:
     return problems
 
 
-def check_suite(suite: Parsed) -> list[Problem]:
-    return list(suite.problems) if suite.data is None else _checked(suite, "suite", partial(suites.check, suite))
+def check_suite(suite: Parsed, known: Known) -> list[Problem]:
+    return list(suite.problems) if suite.data is None else _checked(suite, "suite", partial(_suite_rules, suite, known))
+
+
+def _suite_rules(suite: Parsed, known: Known) -> Iterator[Problem]:
+    yield from suites.check(suite)
+    yield from gate_rules.check_suite(suite, known)
 
 
 def _checked(
@@ -60,6 +65,7 @@ def _experiment_rules(source: Source, known: Known) -> Iterator[Problem]:
         yield experiment.problem(("evaluate", "suite"), f"There is no suite {quoted(suite)}.", hint)
     yield from baselines.check_examples(source, known)
     yield from comparisons.check(source, known)
+    yield from gate_rules.check(source, known)
 
 
 def _training(experiment: Parsed, train: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:

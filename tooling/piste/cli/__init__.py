@@ -49,8 +49,8 @@ def main(
       0    done, or nothing to do
       1    the input, a run or Snowflake is at fault
       2    wrong usage
-      3    plan --check: there is something to do
-      4    a policy refuses
+      3    plan --check: there is something to do; collect --check: a gate is not decided
+      4    a policy refuses; collect --check: a gate has failed
       130  interrupted
     """
     context.obj = Place(root or _nearest(Path()), environment, connection, settings)

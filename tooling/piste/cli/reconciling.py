@@ -133,22 +133,40 @@ def run(at: Place, name: str, retry: bool, smoke: bool) -> int:
 
 
 @click.command()
+@names
 @click.option("--wait", is_flag=True, help="First wait until every live run has ended.")
+@click.option("--check", is_flag=True, help="Then judge the gates of these experiments, or of all.")
+@shown_as("text", "json")
 @place
 @command
-def collect(at: Place, wait: bool) -> int:
+def collect(at: Place, names: Sequence[str], wait: bool, check: bool, shape: str) -> int:
     """Record ended runs and write their reports.
 
     A report is written when its bytes would differ, never otherwise.
-    """
-    from piste import journeys
 
+    \b
+    piste collect --check soap-smollm2-lora
+        0    every gate passed or is waived
+        3    one is undecided, missing or incomparable
+        4    one failed
+    """
+    from piste import gates, journeys
+    from piste.report import gate_words
+
+    if not check and (names or shape == "json"):
+        raise click.UsageError("NAME and --format are for --check; without it all runs are collected.")
     desired = journeys.read(at.root, settings_root=at.settings)
+    asked = {variant.experiment for variant in desired.only(names)}
     with opened(at, desired) as account:
         if wait:
             follow(account, [run.name for run in journeys.live(account)])
-        _say_collected(at.root, journeys.collect(desired, account))
-    return 0
+        collected = journeys.collect(desired, account)
+    _say_collected(at.root, collected, err=check)
+    if not check:
+        return 0
+    judged = {name: found for name, found in collected.gates.items() if name in asked}
+    click.echo(gate_words.check_json(judged) if shape == "json" else gate_words.check_text(judged), nl=False)
+    return gates.exit_code(one for found in judged.values() for one in found)
 
 
 def _reconcile(
@@ -196,12 +214,12 @@ def _submit(submissions: Iterator[Submission]) -> list[str]:
     return claims
 
 
-def _say_collected(root: Path, collected: Collected) -> None:
+def _say_collected(root: Path, collected: Collected, err: bool = False) -> None:
     from piste import rendering
 
     for run in collected.ended:
-        click.echo(f"{run.label}: {rendering.status_of(run)}: {rendering.what(run)}")
+        click.echo(f"{run.label}: {rendering.status_of(run)}: {rendering.what(run)}", err=err)
     for path in collected.changed:
-        click.echo(f"{'wrote' if (root / path).exists() else 'removed'} {path}")
+        click.echo(f"{'wrote' if (root / path).exists() else 'removed'} {path}", err=err)
     if not collected.ended and not collected.changed:
-        click.echo("nothing to do")
+        click.echo("nothing to do", err=err)

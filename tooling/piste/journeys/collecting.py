@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from piste import ending, git, measures, observed, repository
+from piste.gates import Checked, check
 from piste.journeys.ledger import claim_of, look, prepare
 from piste.journeys.reading import Desired
 from piste.journeys.submitting import CLAIM_FILE
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Collected:
-    """What `collect` did: runs whose end was recorded, files that changed."""
+    """What `collect` did: runs whose end was recorded, files that changed. `gates` are by experiment, as of today."""
 
     ended: tuple[Run, ...]
     changed: tuple[str, ...]
+    gates: Mapping[str, tuple[Checked, ...]]
 
 
 def collect(desired: Desired, account: Account) -> Collected:
@@ -33,7 +35,7 @@ def collect(desired: Desired, account: Account) -> Collected:
     Raises:
         PolicyRefused: the ledger has forgotten what committed reports tell of.
     """
-    from piste.report import render
+    from piste.report import all_outcomes, render
 
     seen, ended = settle(desired, account)
     runs = observed.runs(seen)
@@ -43,7 +45,9 @@ def collect(desired: Desired, account: Account) -> Collected:
     rendered = render(desired.experiments, desired.variants, known, desired.settings.credits, url)
     files = repository.with_imported(desired.root, rendered, {run.name for run in known if run.imported})
     changed = repository.write_files(desired.root, files) + repository.remove_leftovers(desired.root, files)
-    return Collected(tuple(run for run in known if run.name in ended), tuple(changed))
+    outcomes = all_outcomes(desired.experiments, desired.variants, known)
+    gates = {name: check(found, seen.at[:10]) for name, found in outcomes.items()}
+    return Collected(tuple(run for run in known if run.name in ended), tuple(changed), gates)
 
 
 def settle(desired: Desired, account: Account) -> tuple[Observation, set[str]]:

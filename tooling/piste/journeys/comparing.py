@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piste import observed, repository, statistics
-from piste.changes import changes
 from piste.errors import PisteError
 from piste.experiment import TEST, Variant
 from piste.journeys.reading import Desired
 from piste.measures import groups_of, in_all, without_seed
-from piste.plan import shown
+from piste.plan import evaluated_otherwise
 from piste.problems import listed
 from piste.run import Run, Status
 from piste.scores import Better, better
@@ -101,12 +100,9 @@ def _on_one_split(ours: Sequence[Variant], theirs: Sequence[Variant]) -> tuple[S
 def _refuse_other_suites(a: Variant, b: Variant) -> None:
     if a.digests.suite == b.digests.suite:
         return
-    part = "generation" if a.digests.generation != b.digests.generation else "scoring"
-    differing = [one for one in changes(b.spec, a.spec) if one.path.startswith("suite.") and one.rule != "prose"]
-    said = listed((f"{one.path} {shown(one.old)} against {shown(one.new)}" for one in differing), 4)
     raise PisteError(
         f"{a.label} and {b.label} are evaluated in different ways; their scores don't compare.",
-        f"Their {part} differs: {said or 'another version of a score'}.",
+        f"Their {evaluated_otherwise(b, a)}.",
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from piste import ending, git, observed
 from piste.errors import PisteError, SnowflakeUnreachable
+from piste.gates import check
 from piste.health import Standing, standings
 from piste.journeys.planning import planned
 from piste.journeys.reading import Desired
@@ -150,7 +151,16 @@ def status(desired: Desired, account: Account, names: Collection[str]) -> tuple[
     chosen = tuple(one for one in found if not names or _names(one) & {*names})
     if names and not chosen:
         desired.only(names)
-    return chosen
+    return _with_gates(chosen, desired, due.runs, seen.at)
+
+
+def _with_gates(found: Iterable[Standing], desired: Desired, runs: Sequence[Run], now: str) -> tuple[Standing, ...]:
+    """Those of an experiment once, with its first variant."""
+    from piste.report import all_outcomes
+
+    left = all_outcomes(desired.experiments, desired.decided(runs).variants, runs)
+    gates = ((one, left.pop(one.action.variant.experiment, ()) if one.action else ()) for one in found)
+    return tuple(replace(one, gates=check(outcomes, now[:10])) for one, outcomes in gates)
 
 
 def _names(standing: Standing) -> set[str]:

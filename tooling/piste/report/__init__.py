@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from piste.experiment import Experiment, Variant
+from piste.report.gating import all_outcomes
 from piste.report.groups import Group, groups
 from piste.report.index import entry, index
 from piste.report.markdown import page
@@ -18,7 +19,7 @@ from piste.report.words import score_name
 from piste.run import Run
 from piste.scores import bounded
 
-__all__ = ["render"]
+__all__ = ["all_outcomes", "render"]
 
 
 def render(

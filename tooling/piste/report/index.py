@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from piste import scores
 from piste.experiment import Experiment, Variant, primary_score
-from piste.report import words
+from piste.report import gate_words, words
 from piste.report.groups import Group
 from piste.report.markdown import WRITTEN
 from piste.report.result import evaluation_of
@@ -105,8 +105,13 @@ def _row(item: Entry) -> list[str]:
         "<br>".join(part for part in about if part),
         _score(item),
         _difference(item.best) if item.best else words.UNKNOWN,
-        "<br>".join(part for part in (item.status, _when(item)) if part),
+        "<br>".join(part for part in (item.status, _gates(item), _when(item)) if part),
     ]
+
+
+def _gates(item: Entry) -> str:
+    found = next((result.gates for result in item.best.results if result.gates), ()) if item.best else ()
+    return f"gates: {gate_words.summary(found)}" if found else ""
 
 
 def _difference(best: Group) -> str:

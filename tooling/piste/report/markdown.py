@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piste.report import words
+from piste.report import gate_words, words
 from piste.report.failure import failure_lines
 from piste.report.model import failure_body
 from piste.report.result import Result
@@ -29,6 +29,7 @@ def page(result: Result, up: str, repository_url: str | None) -> str:
         [WRITTEN, f"# {title(result)}"],
         [answer(result, up)],
         other_split(result),
+        gate_words.lines(result.gates),
         *question(result),
         failure_lines(result),
         score_table(result, up),

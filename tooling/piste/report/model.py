@@ -10,6 +10,7 @@ from typing import Any
 
 from piste.errors import Problem
 from piste.experiment import Digests
+from piste.report import gate_words
 from piste.report.plain import plain
 from piste.report.provenance import provenance
 from piste.report.result import ENDS, Comparison, Result
@@ -56,6 +57,7 @@ def _document(result: Result) -> dict[str, Any]:
         "run": run.name,
         "scores": {name: _score(score) for name, score in result.scores.items()},
         "comparison": _comparison(result.comparison),
+        **({"gates": [gate_words.document(outcome) for outcome in result.gates]} if result.gates else {}),
         "training": _training(result),
         "evaluation": _evaluation(result),
         "cost": result.cost,

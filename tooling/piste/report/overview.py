@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from piste.experiment import Variant
 from piste.problems import listed
-from piste.report import words
+from piste.report import gate_words, words
 from piste.report.groups import Group, seed_of
 from piste.report.markdown import WRITTEN, against, question, suite_link
 from piste.report.plots import Difference
@@ -25,6 +25,7 @@ def overview(groups: Sequence[Group], chosen: Group | None, wanted: Sequence[Var
     parts = [
         [WRITTEN, f"# {words.prose(first.experiment.document.get('title') or first.experiment.name)}"],
         [answer(groups, chosen)],
+        gate_words.lines(next((result.gates for group in groups for result in group.results if result.gates), ())),
         *question(first),
         table(groups),
         [f"{words.count(missing, 'variant')} without a result yet."] if missing else [],

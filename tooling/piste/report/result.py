@@ -10,7 +10,9 @@ from typing import Any
 
 from piste import cost, scores
 from piste.experiment import Document, Experiment, Variant, primary_score
+from piste.gates import Outcome
 from piste.measures import recipe_of, recipes, seeds_key
+from piste.report.gating import chosen, outcomes
 from piste.report.selection import History, compare_targets, compared_run
 from piste.run import Failure, Run, Status
 from piste.scores import Better
@@ -52,7 +54,8 @@ class Result:
 
     `no_comparison` says why `comparison` is None where the experiment asks for one. `seeds` compares, by score, all
     runs that differ from this one in their seed alone with those of the other recipe. `looks` counts the trainings that
-    had been scored on the same rows by then, this one among them.
+    had been scored on the same rows by then, this one among them. `gates` says how the experiment stands to them, with
+    the result that they are for.
     """
 
     experiment: Experiment
@@ -64,6 +67,7 @@ class Result:
     rates: Mapping[str, float]
     seeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     looks: int = 0
+    gates: Sequence[Outcome] = ()
 
     @property
     def training_status(self) -> Status | None:
@@ -161,8 +165,17 @@ def results(
         # One family of comparisons for each split: what is looked at on test was chosen on validation.
         splits = dict.fromkeys(variant.split for variant in ended)
         families = ([one for one in every if one.variant.split == split] for split in splits)
-        found[experiment.name] = [result for family in families for result in _adjusted(family)]
+        judged = [result for family in families for result in _adjusted(family)]
+        found[experiment.name] = _gated(experiment, judged, by_name, history)
     return found
+
+
+def _gated(
+    experiment: Experiment, found: Sequence[Result], variants: Mapping[str, Sequence[Variant]], history: History
+) -> list[Result]:
+    """With the gates where the recipe is that they are for; everywhere while none is chosen."""
+    gates, best = outcomes(experiment, variants, history), chosen(experiment, variants, history)
+    return [replace(one, gates=gates) if not best or one.variant in best else one for one in found]
 
 
 def _result(

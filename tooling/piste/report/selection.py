@@ -100,5 +100,10 @@ def compared_run(
 
 def _rank_of(run: Run, suite: Document) -> float:
     """By the primary score, the greater the better."""
+    return rank_of(run, suite, primary_score(suite))
+
+
+def rank_of(run: Run, suite: Document, score: str) -> float:
+    """The greater the better; below every number where the run has no such score."""
     found = ((run.results or {}).get("evaluation") or {}).get("scores") or {}
-    return scores.rank(suite, primary_score(suite), found.get(primary_score(suite), {}).get("mean"))
+    return scores.rank(suite, score, found.get(score, {}).get("mean"))

@@ -91,7 +91,7 @@ class _Reading:
         for source in known.experiments.values():
             self.problems.extend(validation.check_experiment(source, known))
         for suite in suites.values():
-            self.problems.extend(validation.check_suite(suite))
+            self.problems.extend(validation.check_suite(suite, known))
         valid = (source for source in known.experiments.values() if self._valid(source))
         reports = {path: content for folder in found for path, content in self._reports(folder)}
         experiments = tuple(self._experiment(source, known) for source in valid)
