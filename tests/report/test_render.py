@@ -21,6 +21,7 @@ from piste.report.result import curve
 from piste.run import Failure, Run, Status
 from piste.statistics import compare
 from report.cases import (
+    CASES,
     CREDITS,
     Case,
     compared,
@@ -37,19 +38,30 @@ from report.cases import (
 )
 
 TESTS = Path(__file__).parents[1]
-DIGEST = """
-import hashlib, sys
+DIGESTS = """
+import hashlib, json, locale, sys
 sys.path.insert(0, {tests!r})
+try:
+    locale.setlocale(locale.LC_ALL, "")
+except locale.Error:
+    pass
 {before}
-from report.cases import rendered
-found = hashlib.sha256()
-for path, content in rendered("matrix").items():
-    found.update(path.encode() + b"\\0" + content)
-print(found.hexdigest())
+from report.cases import CASES, rendered
+print(json.dumps({{
+    case: {{path: hashlib.sha256(content).hexdigest() for path, content in rendered(case).items()}} for case in CASES
+}}))
 """
 NO_FONTS = "import matplotlib.font_manager as fonts; fonts.fontManager.ttflist = []; fonts.fontManager.afmlist = []"
 DECIMAL_COMMA = "import locale; known = locale.localeconv(); locale.localeconv = lambda: known | {'decimal_point': ','}"
 """No locale but C is sure to be installed, so the process is told that its decimal point is a comma."""
+ELSEWHERE: dict[str, tuple[dict[str, str], str]] = {
+    "Berlin": ({"LC_ALL": "de_DE.UTF-8", "TZ": "Europe/Berlin", "PYTHONHASHSEED": "1"}, DECIMAL_COMMA),
+    "Istanbul": ({"LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Istanbul", "PYTHONHASHSEED": "2"}, NO_FONTS),
+    "a bare machine": (
+        {"LC_ALL": "C", "LANG": "", "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "3", "PYTHONUTF8": "0"},
+        f"{NO_FONTS}; {DECIMAL_COMMA}",
+    ),
+}
 HOSTILE = """
 font.family: serif
 font.size: 30
@@ -105,23 +117,26 @@ def test_an_interval_that_holds_zero_is_said(low: float | None, high: float | No
     assert ("improved" in text) != ("inconclusive" in text)
 
 
-def test_bytes_depend_on_nothing_outside(tmp_path: Path) -> None:
-    """Neither on the user's matplotlibrc, time zone or decimal comma, nor on installed fonts or hash seeds."""
-    (tmp_path / "matplotlibrc").write_text(HOSTILE)
-    here = hashlib.sha256()
-    for path, content in rendered("matrix").items():
-        here.update(path.encode() + b"\0" + content)
-    configured = {"MPLCONFIGDIR": str(tmp_path), "TZ": "Asia/Tokyo", "LC_ALL": "C"}
-    assert digest_elsewhere(configured, DECIMAL_COMMA) == here.hexdigest()
-    assert digest_elsewhere({"PYTHONHASHSEED": "7", "LC_ALL": "C.UTF-8"}, NO_FONTS) == here.hexdigest()
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_bytes_depend_on_nothing_outside(place: str, tmp_path: Path) -> None:
+    """Neither on locale, time zone or hash seeds, nor on installed fonts, the home folder or its matplotlibrc."""
+    here = {
+        case: {path: hashlib.sha256(content).hexdigest() for path, content in rendered(case).items()} for case in CASES
+    }
+    environment, before = ELSEWHERE[place]
+    if environment["LC_ALL"] == "C":  # the rest may not be installed, and matplotlib then refuses use_locale itself
+        (tmp_path / "matplotlibrc").write_text(HOSTILE)
+    homes = {"HOME": str(tmp_path), "MPLCONFIGDIR": str(tmp_path), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
+    assert digests_elsewhere({**homes, **environment}, before) == here
 
 
-def digest_elsewhere(environment: Mapping[str, str], before: str) -> str:
-    code = DIGEST.format(tests=str(TESTS), before=before)
+def digests_elsewhere(environment: Mapping[str, str], before: str) -> dict[str, dict[str, str]]:
+    code = DIGESTS.format(tests=str(TESTS), before=before)
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=True
     )
-    return done.stdout.strip()
+    found: dict[str, dict[str, str]] = json.loads(done.stdout)
+    return found
 
 
 def test_order_of_runs_and_of_what_the_ledger_stores_changes_nothing() -> None:
