@@ -11,6 +11,7 @@ from piste.documents import Parsed
 from piste.errors import Problem
 from piste.gates import Gate, Rule, for_experiment, read
 from piste.problems import Path, listed, quoted
+from piste.scores import Better, better, label
 from piste.sources import Known, Source, choose, section
 
 Entries = list[tuple[int, Mapping[str, Any]]]
@@ -59,12 +60,17 @@ def _named(document: Mapping[str, Any]) -> list[tuple[int, Gate]]:
 
 
 def _gates(parsed: Parsed, suite: Mapping[str, Any], known: Known, name: str) -> Iterator[Problem]:
-    known_scores = [score.get("name") for _, score in _entries(suite, "scores")]
+    scores = [score for _, score in _entries(suite, "scores") if isinstance(score.get("name"), str)]
+    known_scores = [label(score) for score in scores]
     for index, entry in _entries(parsed.data, "gates"):
         score, rules = entry.get("score"), [rule for rule in Rule if rule in entry]
         if isinstance(score, str) and known_scores and score not in known_scores:
-            hint = choose(score, filter(None, known_scores), "add it to the suite's scores")
+            hint = choose(score, known_scores, "add it to the suite's scores")
             yield parsed.problem(("gates", index, "score"), f"{quoted(score)} is not a score of the suite.", hint)
+        differs = next((rule for rule in rules if rule in (Rule.NO_WORSE_THAN, Rule.BETTER_THAN)), None)
+        if differs and score in known_scores and better({"scores": scores}, str(score)) is Better.NEITHER:
+            message = f"{quoted(score)} is neither better nor worse in any direction."
+            yield parsed.problem(("gates", index, differs.value), message, "Write at_least or at_most with a bound.")
         if len(rules) != 1:
             has = f"has {len(rules)} rules: {listed(rules)}" if rules else "has no rule"
             hint = f"Write one of {listed(Rule)}."
