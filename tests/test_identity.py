@@ -125,6 +125,29 @@ def test_examples_decide_what_is_evaluated_and_leave_the_suite_comparable() -> N
     assert shown(reference="{NOTE}.").training != shown().training, "their answers are made from it"
 
 
+JUDGE = {"model": "claude-4-5-sonnet", "rubric": "Every finding, none invented.", "scale": "pass_fail"}
+
+
+def test_a_judge_changes_the_suite_digest_and_nothing_that_a_job_does() -> None:
+    judged, original = variant(**{"suite.judge": JUDGE}).digests, variant().digests
+    assert (judged.training, judged.generation, judged.scoring) == (
+        original.training,
+        original.generation,
+        original.scoring,
+    )
+    assert judged.suite != original.suite
+    assert judged.evaluation == original.evaluation == original.suite
+    other = variant(**{"suite.judge": {**JUDGE, "rubric": "Is it polite?"}}).digests
+    assert (other.judge != judged.judge, other.suite != judged.suite) == (True, True)
+
+
+def test_what_decides_no_verdict_judges_nothing_again() -> None:
+    more = {"pairwise": True, "canaries": 5, "batch_size": 7}
+    gold = {"sql": "SELECT * FROM GOLD", "answer": "ANSWER", "verdict": "VERDICT"}
+    changed = variant(**{"suite.judge": {**JUDGE, **more, "gold": gold}}).digests
+    assert changed == variant(**{"suite.judge": JUDGE}).digests
+
+
 def test_matrix_and_seeds_make_variants_with_digests_of_their_own() -> None:
     many = experiment(**{"train.matrix": {"optimizer.learning_rate": [1e-3, 3e-4]}, "train.seeds": [1, 2]})
     made = variants(many)

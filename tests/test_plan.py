@@ -39,6 +39,18 @@ def test_done_is_kept_and_says_who() -> None:
     assert one(plan([LORA], [tried])) == ("keep", (), "trained by @ben on try-lora (3f2c9d1)")
 
 
+def test_another_judge_needs_no_job() -> None:
+    judge = {"model": "claude-4-5-sonnet", "rubric": "Every finding, none invented.", "scale": "pass_fail"}
+    judged = variant(**{"suite.judge": judge})
+    other = variant(**{"suite.judge": {**judge, "model": "llama3.3-70b"}})
+    for before, after in ((LORA, judged), (judged, other), (judged, LORA)):
+        made = plan([after], [run(before)])
+        assert one(made)[0] == "keep"
+        assert {change.rule for change in made.actions[0].changes} == {"judge"}
+    claims = [f"RUN_{one.digests.training[:12].upper()}_{one.digests.evaluation[:12].upper()}" for one in (LORA, other)]
+    assert claims[0] == claims[1]
+
+
 def test_a_renamed_folder_is_kept_and_says_whose_it_was() -> None:
     assert one(plan([variant("renamed")], [run(LORA)])) == (
         "keep",

@@ -1,4 +1,4 @@
-"""What a change to a key triggers: train, generate, score, report, placement or prose.
+"""What a change to a key triggers: train, generate, score, judge, report, placement or prose.
 
 The rules stand in the schemas (`x-change`), beside the keys they are for; the recipe's in `piste.recipe`.
 """
@@ -14,10 +14,10 @@ from piste.experiment import Document
 from piste.problems import Path
 from piste.resources import schema
 
-Rule = Literal["train", "generate", "score", "report", "placement", "prose"]
+Rule = Literal["train", "generate", "score", "judge", "report", "placement", "prose"]
 Kind = Literal["experiment", "suite", "recipe"]
 
-RULES: Final[tuple[Rule, ...]] = ("train", "generate", "score", "report", "placement", "prose")
+RULES: Final[tuple[Rule, ...]] = ("train", "generate", "score", "judge", "report", "placement", "prose")
 """From what triggers most to what triggers nothing."""
 
 

@@ -42,6 +42,8 @@ def access(variants: Iterable[Variant], database: str, schema: str) -> Access:
 def _sources(recipe: Mapping[str, Any], suite: Mapping[str, Any]) -> tuple[set[str], set[str], set[str]]:
     """Queries, tables and data sets by name that the recipe's sources and the suite's data speak of."""
     queries, named, elsewhere = {str(suite["data"]["sql"])}, set[str](), set[str]()
+    if gold := (suite.get("judge") or {}).get("gold"):
+        queries.add(str(gold["sql"]))
     for source in _of_data(recipe.get("data") or {}):
         if isinstance(source, str):
             elsewhere.add(source)

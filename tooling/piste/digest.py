@@ -14,7 +14,7 @@ from typing import Any
 
 from piste import scores
 from piste.change_rules import Kind, defaults, rule_of
-from piste.experiment import Digests, Document
+from piste.experiment import Digests, Document, over
 from piste.problems import Path
 
 FORMAT = 1
@@ -29,6 +29,9 @@ GENERATION_SEMANTICS = 1
 SCORE_VERSIONS = dict.fromkeys(scores.BETTER, 1)
 """The payload's scores; a test holds the two to each other."""
 
+JUDGE_SEMANTICS = 1
+"""Of what a judge is asked and how its replies are read (`piste.judge`), where it decides the verdicts."""
+
 IDENTITY = {"format": FORMAT, "training": TRAINING_SEMANTICS, "generation": GENERATION_SEMANTICS}
 """What the digests of a run were made with; the ledger keeps it with every claim."""
 
@@ -36,7 +39,7 @@ _ABSENT = object()
 
 
 def digests(spec: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> Digests:
-    """The four digests of a run's resolved documents (`Variant.spec`). `versions` are those of the scores."""
+    """The digests of a run's resolved documents (`Variant.spec`). `versions` are those of the scores."""
     experiment, suite = spec["experiment"], spec["suite"]
     generated = {"format": FORMAT, "semantics": GENERATION_SEMANTICS, "suite": only("generate", suite, "suite")}
     if scores.need_the_model(suite):  # what the model says of the reference is made with its answers
@@ -54,7 +57,16 @@ def digests(spec: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> Dig
             **_shown(experiment, suite),
         }
     )
-    return Digests(training, generation, scoring, _sha256({"generation": generation, "scoring": scoring}))
+    parts = {"generation": generation, "scoring": scoring}
+    judge = _judge(suite)
+    return Digests(training, generation, scoring, over(**parts, **({"judge": judge} if judge else {})), judge)
+
+
+def _judge(suite: Document) -> str:
+    """ "" for a suite without a judge: its suite digest is over two parts, as it was before there were judges."""
+    if not suite.get("judge"):
+        return ""
+    return _sha256({"format": FORMAT, "semantics": JUDGE_SEMANTICS, "suite": only("judge", suite, "suite")})
 
 
 def _shown(experiment: Document, suite: Document) -> dict[str, Any]:

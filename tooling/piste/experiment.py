@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +23,17 @@ class Suite:
 
     name: str
     document: Document
+
+
+JUDGE, PAIRWISE = "judge", "judge_pairwise"
+"""The scores that a judge makes: of an answer by itself, and of two answers against each other."""
+
+
+def score_names(suite: Document) -> list[str]:
+    """All scores of a suite, in its order; the judge's, which no job makes, at the end."""
+    judge = suite.get("judge")
+    names = [JUDGE, *([PAIRWISE] if judge.get("pairwise") else [])] if judge else []
+    return [*(str(score["name"]) for score in suite.get("scores", ())), *names]
 
 
 def primary_score(suite: Document) -> str:
@@ -45,16 +58,32 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Digests:
-    """The identity of a variant, four SHA-256 values in hex.
+    """The identity of a variant, SHA-256 values in hex.
 
-    `training` covers what decides the weights. `generation` and `scoring` cover the two parts of the suite; `suite`
-    is over both.
+    `training` covers what decides the weights. `generation`, `scoring` and `judge` ("" without one) cover the parts of
+    the suite; `suite` is over all of them.
     """
 
     training: str
     generation: str
     scoring: str
     suite: str
+    judge: str = ""
+
+    @property
+    def evaluation(self) -> str:
+        """Over what a job does of the suite: without a judge the suite digest itself."""
+        return over(generation=self.generation, scoring=self.scoring) if self.judge else self.suite
+
+    @property
+    def told(self) -> dict[str, str]:
+        """As the ledger keeps them: without those that there are not."""
+        return {part: digest for part, digest in vars(self).items() if digest}
+
+
+def over(**digests: str) -> str:
+    """A digest over digests."""
+    return hashlib.sha256(json.dumps(digests, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def folder(variant: str) -> str:

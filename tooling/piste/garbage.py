@@ -104,7 +104,7 @@ def _superseded(runs: Sequence[Run]) -> dict[str, Run]:
 def _line(run: Run) -> tuple[str, ...]:
     """What attempts are counted within: a training, or an evaluation of one."""
     digests = run.digests
-    return (digests.training,) if run.training is not None else (digests.training, digests.suite)
+    return (digests.training,) if run.training is not None else (digests.training, digests.evaluation)
 
 
 def _done(run: Run) -> bool:

@@ -66,7 +66,7 @@ def _of_action(action: Action, runs: Sequence[Run], now: str) -> Standing:
 def _run(action: Action, runs: Sequence[Run]) -> Run | None:
     """The one that tells most of a variant: that of its plan, else the latest with its training."""
     mine = [run for run in runs if run.digests.training == action.variant.digests.training]
-    same = [run for run in mine if run.digests.suite == action.variant.digests.suite]
+    same = [run for run in mine if run.digests.evaluation == action.variant.digests.evaluation]
     if action.verb in (Verb.KEEP, Verb.WAIT, Verb.BLOCKED) and action.run is not None:
         return action.run
     return next(reversed(same or mine), None)
@@ -111,5 +111,5 @@ def _quiet(run: Run | None, now: str) -> float:
 def _latest(runs: Iterable[Run]) -> list[Run]:
     found: dict[tuple[str, str, str], Run] = {}
     for run in runs:
-        found[run.title, run.digests.training, run.digests.suite] = run
+        found[run.title, run.digests.training, run.digests.evaluation] = run
     return list(found.values())

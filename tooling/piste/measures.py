@@ -65,7 +65,7 @@ def missing(desired: Sequence[Variant], runs: Iterable[Run]) -> Missing:
         for variant in desired
         if (mine := evaluated.get(_identity(variant)))
         for other in targets(variant, desired)
-        if (theirs := evaluated.get((other.digests.training, variant.digests.suite)))
+        if (theirs := evaluated.get((other.digests.training, variant.digests.evaluation)))
         and mine is not theirs
         and not (mine.imported and theirs.name in mine.comparisons)
         and _version(mine.comparisons.get(theirs.name)) < VERSION
@@ -120,19 +120,19 @@ def _evaluated(runs: Iterable[Run]) -> dict[tuple[str, str], Run]:
     found = {}
     for run in sorted(runs, key=lambda run: (run.claimed_at, run.name)):
         if run.evaluation is Status.DONE:
-            found[run.digests.training, run.digests.suite] = run
+            found[run.digests.training, run.digests.evaluation] = run
     return found
 
 
 def _identity(variant: Variant) -> tuple[str, str]:
-    return variant.digests.training, variant.digests.suite
+    return variant.digests.training, variant.digests.evaluation
 
 
 def _pools(desired: Sequence[Variant], evaluated: Mapping[tuple[str, str], Run]) -> Iterable[Seeds]:
     """Where at least one side has two seeds or more, and no run is its own comparison."""
     for ours in recipes(desired).values():
         for theirs in recipes(targets(ours[0], desired)).values():
-            suite = ours[0].digests.suite
+            suite = ours[0].digests.evaluation
             sides = ([evaluated.get((one.digests.training, suite)) for one in side] for side in (ours, theirs))
             mine, other = (sorted({run.name: run for run in side if run}.items()) for side in sides)
             if (

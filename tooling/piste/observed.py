@@ -270,7 +270,8 @@ def _from_comment(name: str, stage: Stage | None) -> dict[str, Any]:
             "experiment": comment["experiment"],
             "variant": comment["variant"],
             "steps": comment.get("steps") or steps,
-            "digests": {key: comment[key] for key in ("training", "generation", "scoring", "suite")},
+            "digests": {key: comment[key] for key in ("training", "generation", "scoring", "suite")}
+            | {key: comment[key] for key in ("judge",) if comment.get(key)},
             "provenance": {key: comment[key] for key in ("actor", "commit", "tried") if comment.get(key) is not None},
         }
     except (ValueError, KeyError, TypeError):

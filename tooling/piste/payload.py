@@ -38,7 +38,7 @@ class Payload:
 def claim_name(action: Action) -> str:
     """The stage that a run lives in. Training claims ignore the suite: same training, same claim."""
     digests = action.variant.digests
-    suite = "" if "train" in action.steps else f"_{digests.suite[:12].upper()}"
+    suite = "" if "train" in action.steps else f"_{digests.evaluation[:12].upper()}"
     return f"RUN_{digests.training[:12].upper()}{suite}_{action.attempt}"
 
 

@@ -147,7 +147,7 @@ def _fault(run: Run) -> str:
 def _evaluation(
     variant: Variant, same: Sequence[Run], trained: Sequence[Run], runs: Sequence[Run], retry: bool
 ) -> Action:
-    tries = [run for run in same if run.digests.suite == variant.digests.suite and _got_to_evaluate(run)]
+    tries = [run for run in same if run.digests.evaluation == variant.digests.evaluation and _got_to_evaluate(run)]
     for run in tries:
         if run.evaluation is Status.DONE:
             origin = trained[0] if trained else run
@@ -195,7 +195,8 @@ def _evaluate(
         differences, reason = (), _first_on(variant, source)
     elif reason == "new" and source is not None:
         reason = f"trained by {_who(source)}"
-    evaluations = [run for run in same if run.training is None and run.digests.suite == variant.digests.suite]
+    wanted = variant.digests.evaluation
+    evaluations = [run for run in same if run.training is None and run.digests.evaluation == wanted]
     action = Action(variant, Verb.EVALUATE, reason, SCORE if generated else GENERATE, differences, source)
     return replace(_attempt(action, evaluations), after=tries[-1] if tries else None)
 
@@ -221,7 +222,7 @@ def _same_work(action: Action, other: Action) -> bool:
     mine, theirs = action.variant.digests, other.variant.digests
     if mine.training != theirs.training:
         return False
-    return action.verb is Verb.TRAIN or mine.suite == theirs.suite
+    return action.verb is Verb.TRAIN or mine.evaluation == theirs.evaluation
 
 
 def _again(variant: Variant, tries: Sequence[Run], retry: bool) -> bool:
@@ -257,8 +258,9 @@ def _arrow(change: Change) -> str:
 
 def evaluated_otherwise(a: Variant | Run, b: Variant | Run) -> str:
     """Of two suite digests, the part that differs, and by what: `generation differs: suite.prompt.user …`."""
-    part = "generation" if a.digests.generation != b.digests.generation else "scoring"
-    counting = (one for one in changes(a.spec, b.spec) if one.rule in ("generate", "score"))
+    parts = ("generation", "scoring", "judge")
+    part = next(part for part in parts if getattr(a.digests, part) != getattr(b.digests, part))
+    counting = (one for one in changes(a.spec, b.spec) if one.rule in ("generate", "score", "judge"))
     said = (f"{one.path} {shown(one.old)} against {shown(one.new)}" for one in counting)
     return f"{part} differs: {listed(said, 4) or 'another version of a score'}"
 

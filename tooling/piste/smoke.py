@@ -11,7 +11,7 @@ from typing import Any, Final
 from piste import durations
 from piste.change_rules import compute
 from piste.digest import digests
-from piste.experiment import Document, Variant
+from piste.experiment import JUDGE, PAIRWISE, Document, Variant
 
 NAME: Final = "smoke"
 """A smoke variant's name; those of a matrix have an equals sign."""
@@ -41,6 +41,8 @@ def _cut(variant: Variant) -> Variant:
     shorter = written if durations.seconds(written) < durations.seconds(TIMEOUT) else TIMEOUT
     experiment["compute"] = {**experiment.get("compute", {}), "timeout": shorter, "retries": 0}
     query = suite["data"]["sql"].rstrip().rstrip(";")
+    if suite.pop("judge", None) and suite.get("primary") in (JUDGE, PAIRWISE):
+        del suite["primary"]
     suite["data"] = {**suite["data"], "sql": f"SELECT * FROM (\n{query}\n) LIMIT {ROWS}"}
     if spec["recipe"] is not None:
         spec["recipe"] = _recipe(spec["recipe"], experiment["train"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from piste.documents import Parsed
 from piste.errors import Problem
+from piste.experiment import JUDGE, PAIRWISE
 from piste.problems import Path, quoted
 from piste.scores import BETTER, OPTIONS, Better
 from piste.sources import choose, section
@@ -21,6 +22,10 @@ def check(suite: Parsed) -> Iterator[Problem]:
     for index, score in enumerate(scores):
         yield from _options(suite, score, index)
         yield from _label(suite, score, index, labels[:index])
+    yield from _judge(suite, labels)
+    if judge := section(suite.data, "judge"):
+        made = [{"name": JUDGE}, *([{"name": PAIRWISE}] if judge.get("pairwise") else [])]
+        scores, labels = [*scores, *made], [*labels, *(score["name"] for score in made)]
     yield from _primary(suite, scores, labels)
     yield from _suite_templates(suite)
 
@@ -85,13 +90,24 @@ def _pattern(suite: Parsed, pattern: str, index: int) -> Iterator[Problem]:
         yield suite.problem(("scores", index, "pattern"), message, hint)
 
 
+def _judge(suite: Parsed, names: Sequence[Any]) -> Iterator[Problem]:
+    judge = section(suite.data, "judge")
+    required = judge.get("require")
+    for index, name in enumerate(required if isinstance(required, list) else ()):
+        if isinstance(name, str) and name not in names:
+            hint = choose(name, [known for known in names if isinstance(known, str)], "add it to scores")
+            message = f"{quoted(name)} is not one of this suite's scores."
+            yield suite.problem(("judge", "require", index), message, hint)
+
+
 def _suite_templates(suite: Parsed) -> Iterator[Problem]:
     prompt, data = section(suite.data, "prompt"), section(suite.data, "data")
     every: dict[Path, Any] = {("prompt", key): prompt.get(key) for key in ("system", "user")}
     every[("reference",)] = suite.data.get("reference")
+    every[("judge", "rubric")] = section(suite.data, "judge").get("rubric")
     texts = {path: text for path, text in every.items() if isinstance(text, str)}
     for path, text in texts.items():
-        if path != ("prompt", "system") and not columns(text):
+        if path not in (("prompt", "system"), ("judge", "rubric")) and not columns(text):
             message = "This names no column, so it would be the same for every row."
             yield suite.problem(path, message, "Write the name of a column in braces, e.g. {DIALOGUE}.")
     queries = {"sql": "The query", "validation": "The query of validation"}

@@ -107,8 +107,9 @@ def _refuse_other_suites(a: Variant, b: Variant) -> None:
 
 
 def _evaluated(variant: Variant, runs: Iterable[Run]) -> Run:
-    same = (variant.digests.training, variant.digests.suite)
-    found = [run for run in runs if (run.digests.training, run.digests.suite) == same and run.evaluation is Status.DONE]
+    same = (variant.digests.training, variant.digests.evaluation)
+    done = (run for run in runs if run.evaluation is Status.DONE)
+    found = [run for run in done if (run.digests.training, run.digests.evaluation) == same]
     if not found:
         raise PisteError(f"{variant.label} has no result to compare.", f"`piste status {variant.title}` says why.")
     return max(found, key=lambda run: (run.claimed_at, run.name))

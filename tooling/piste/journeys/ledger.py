@@ -120,7 +120,7 @@ def claim_row(
 ) -> dict[str, Any]:
     """What the row `claimed` says besides a name; `identity` is what this piste makes digests with."""
     return {
-        "digests": vars(digests),
+        "digests": digests.told,
         "identity": {**digest.IDENTITY, "scores": dict(digest.SCORE_VERSIONS)},
         "steps": list(steps),
         "spec": spec,

@@ -171,7 +171,7 @@ def _comment(action: Action, origin: Mapping[str, Any]) -> dict[str, Any]:
     variant = action.variant
     named = {"experiment": variant.experiment, "variant": variant.name, "steps": list(action.steps)}
     who = {key: origin[key] for key in ("actor", "commit", "tried") if key in origin}
-    return {**vars(variant.digests), **named, **who}
+    return {**variant.digests.told, **named, **who}
 
 
 def claimed(job: _Job, origin: Mapping[str, Any], environment: str) -> dict[str, Any]:
