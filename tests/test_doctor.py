@@ -177,7 +177,7 @@ def test_who_owns_may_do_all() -> None:
 
 
 def test_tables_that_another_role_made_are_to_be_granted() -> None:
-    named = [{"name": name} for name in ("LEDGER", "PREDICTIONS", "SAMPLE_SCORES", "LEDGER_LATEST")]
+    named = [{"name": name} for name in ("LEDGER", "PREDICTIONS", "SAMPLE_SCORES", "JUDGEMENTS", "LEDGER_LATEST")]
     mine = grants(("SELECT", "TABLE", "PISTE.DEV.LEDGER"), ("OWNERSHIP", "VIEW", "PISTE.DEV.LEDGER_LATEST"))
     finding = found(account("RUNNER", SHOW_TABLES=named, SHOW_VIEWS=named, SHOW_GRANTS_TO_ROLE_RUNNER=mine), "tables")
     assert (finding.well, finding.by) == (False, "ACCOUNTADMIN")
@@ -185,9 +185,12 @@ def test_tables_that_another_role_made_are_to_be_granted() -> None:
         "GRANT INSERT ON TABLE PISTE.DEV.LEDGER TO ROLE RUNNER;",
         "GRANT SELECT, INSERT, DELETE ON TABLE PISTE.DEV.PREDICTIONS TO ROLE RUNNER;",
         "GRANT SELECT, INSERT, DELETE ON TABLE PISTE.DEV.SAMPLE_SCORES TO ROLE RUNNER;",
+        "GRANT SELECT, INSERT, UPDATE ON TABLE PISTE.DEV.JUDGEMENTS TO ROLE RUNNER;",
     ]
     finding = found(account("RUNNER", SHOW_TABLES=named[:2], SHOW_VIEWS=[]), "tables")
-    assert "not there: SAMPLE_SCORES, LEDGER_LATEST; the first `piste apply` makes them too" in finding.detail
+    assert (
+        "not there: SAMPLE_SCORES, JUDGEMENTS, LEDGER_LATEST; the first `piste apply` makes them too" in finding.detail
+    )
 
 
 def test_what_the_looking_role_can_t_see_is_not_called_missing() -> None:

@@ -204,7 +204,8 @@ def test_each_user_does_its_part(login: Callable[[str], None], globe: Globe) -> 
         (row["privilege"], row["name"]) for row in _grants(globe, "PISTE_SUBMIT") if row["privilege"] == "OWNERSHIP"
     }
     assert made == {
-        ("OWNERSHIP", f"PISTE.DEV.{name}") for name in ("LEDGER", "PREDICTIONS", "SAMPLE_SCORES", "LEDGER_LATEST")
+        ("OWNERSHIP", f"PISTE.DEV.{name}")
+        for name in ("LEDGER", "PREDICTIONS", "SAMPLE_SCORES", "JUDGEMENTS", "LEDGER_LATEST")
     }
 
 

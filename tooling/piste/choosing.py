@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from piste import scores
 from piste.experiment import TEST, VALIDATION, Experiment, Variant, primary_score
-from piste.measures import recipes
+from piste.judged import awaits, seen_by
+from piste.measures import rank_of, recipes
 from piste.plan import Action, Verb, plan
 from piste.run import Run
 from piste.variants import chooses, has_splits, variants
@@ -36,7 +36,7 @@ def decided(
 def _winner(experiment: Experiment, judged: Sequence[Action]) -> list[Variant]:
     """All seeds of the recipe with the best mean of the primary score; of equals, the first."""
     means = {action.variant.name: _rank(action) for action in judged if action.verb is Verb.KEEP}
-    if not means or any(action.verb in UNDECIDED for action in judged):
+    if not means or any(action.verb in UNDECIDED or awaits(action.variant, action.run) for action in judged):
         return []
     known = [[one for one in same if one.name in means] for same in recipes(a.variant for a in judged).values()]
     best = max(filter(None, known), key=lambda same: sum(means[one.name] for one in same) / len(same))
@@ -46,7 +46,7 @@ def _winner(experiment: Experiment, judged: Sequence[Action]) -> list[Variant]:
 
 
 def _rank(action: Action) -> float:
-    """The mean of the primary score, the greater the better."""
-    found = (((action.run.results if action.run else None) or {}).get("evaluation") or {}).get("scores") or {}
+    """By the primary score."""
     suite = action.variant.spec["suite"]
-    return scores.rank(suite, primary_score(suite), found.get(primary_score(suite), {}).get("mean"))
+    known = seen_by(action.run, action.variant.digests.judge) if action.run else None
+    return rank_of(known, suite, primary_score(suite)) if known else float("-inf")

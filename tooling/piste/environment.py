@@ -92,7 +92,10 @@ class OnGitHub:
 
 @dataclass(frozen=True)
 class Settings:
-    """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour."""
+    """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour.
+
+    `token_credits` are, by a judge's model, those per million tokens read and written.
+    """
 
     environment: str = ""
     runtime: str = ""
@@ -101,6 +104,7 @@ class Settings:
     credits: Mapping[str, float] = field(default_factory=dict)
     policy: Policy = Policy()
     github: OnGitHub = OnGitHub()
+    token_credits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def chosen(self, name: str = "") -> Environment:
         """The environment of that name, else the default one, else the only one."""

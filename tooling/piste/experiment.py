@@ -29,13 +29,6 @@ JUDGE, PAIRWISE = "judge", "judge_pairwise"
 """The scores that a judge makes: of an answer by itself, and of two answers against each other."""
 
 
-def score_names(suite: Document) -> list[str]:
-    """All scores of a suite, in its order; the judge's, which no job makes, at the end."""
-    judge = suite.get("judge")
-    names = [JUDGE, *([PAIRWISE] if judge.get("pairwise") else [])] if judge else []
-    return [*(str(score["name"]) for score in suite.get("scores", ())), *names]
-
-
 def primary_score(suite: Document) -> str:
     """The score that decides: the one that a suite.yaml names as such, else its first."""
     return str(suite.get("primary") or suite["scores"][0].get("as") or suite["scores"][0]["name"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from piste import scores, statistics
-from piste.experiment import Variant
+from piste.experiment import Document, Variant
 from piste.gates import for_experiment
 from piste.run import Run, Status
 from piste.scores import Better
@@ -57,27 +57,27 @@ class Missing:
 
 def missing(desired: Sequence[Variant], runs: Iterable[Run]) -> Missing:
     """Of what git asks for. Runs that were imported have no samples here: their reports tell what there is."""
-    evaluated = _evaluated(runs)
-    asked = {name: run for variant in desired if (run := evaluated.get(_identity(variant))) for name in [run.name]}
-    measured = (run for run in asked.values() if not run.imported and _version(run.measured) < VERSION)
+    known = evaluated(runs)
+    asked = {name: run for variant in desired if (run := known.get(identity(variant))) for name in [run.name]}
+    unmeasured = (run for run in asked.values() if not run.imported and _version(run.measured) < VERSION)
     pairs = {
         (mine.name, theirs.name): (mine, theirs)
         for variant in desired
-        if (mine := evaluated.get(_identity(variant)))
+        if (mine := known.get(identity(variant)))
         for other in targets(variant, desired)
-        if (theirs := evaluated.get((other.digests.training, variant.digests.evaluation)))
+        if (theirs := known.get((other.digests.training, variant.digests.evaluation)))
         and mine is not theirs
         and not (mine.imported and theirs.name in mine.comparisons)
         and _version(mine.comparisons.get(theirs.name)) < VERSION
     }
-    pools = (pool for pool in _pools(desired, evaluated) if _version(pool.ours[0].pooled.get(pool.key)) < VERSION)
-    return Missing(tuple(measured), tuple(pairs.values()), tuple(pools))
+    pools = (pool for pool in _pools(desired, known) if _version(pool.ours[0].pooled.get(pool.key)) < VERSION)
+    return Missing(tuple(unmeasured), tuple(pairs.values()), tuple(pools))
 
 
 def records(due: Missing, samples: Samples) -> Iterable[tuple[str, str, dict[str, Any]]]:
     """Ledger rows: the run, the kind of row and what it says."""
     for run in due.measured:
-        yield run.name, "measured", _measured(samples.get(run.name, {}))
+        yield run.name, "measured", measured(samples.get(run.name, {}))
     for run, other in due.compared:
         yield run.name, "compared", _compared(run, other, samples)
     for pool in due.pooled:
@@ -86,9 +86,20 @@ def records(due: Missing, samples: Samples) -> Iterable[tuple[str, str, dict[str
 
 def targets(variant: Variant, desired: Iterable[Variant]) -> list[Variant]:
     """The variants that `compare` and gates name, one or all of an experiment, on the same split."""
-    document = variant.spec["experiment"]
-    gates = for_experiment(variant.experiment, document, variant.spec["suite"])
-    names = {str(document.get("compare") or ""), *(gate.other for gate in gates)} - {""}
+    gates = for_experiment(variant.experiment, variant.spec["experiment"], variant.spec["suite"])
+    return _named(variant, desired, {_compare(variant), *(gate.other for gate in gates)})
+
+
+def compared(variant: Variant, desired: Iterable[Variant]) -> list[Variant]:
+    """Of these, those that `compare` names."""
+    return _named(variant, desired, {_compare(variant)})
+
+
+def _compare(variant: Variant) -> str:
+    return str(variant.spec["experiment"].get("compare") or "")
+
+
+def _named(variant: Variant, desired: Iterable[Variant], names: set[str]) -> list[Variant]:
     return [other for other in desired if names & {other.title, other.experiment} and other.split == variant.split]
 
 
@@ -116,7 +127,8 @@ def seeds_key(ours: Iterable[Run], theirs: Iterable[Run]) -> str:
     return Seeds(*(tuple(sorted(side, key=lambda run: run.name)) for side in (ours, theirs))).key
 
 
-def _evaluated(runs: Iterable[Run]) -> dict[tuple[str, str], Run]:
+def evaluated(runs: Iterable[Run]) -> dict[tuple[str, str], Run]:
+    """The latest run of each identity that is evaluated."""
     found = {}
     for run in sorted(runs, key=lambda run: (run.claimed_at, run.name)):
         if run.evaluation is Status.DONE:
@@ -124,16 +136,23 @@ def _evaluated(runs: Iterable[Run]) -> dict[tuple[str, str], Run]:
     return found
 
 
-def _identity(variant: Variant) -> tuple[str, str]:
+def identity(variant: Variant) -> tuple[str, str]:
+    """What a run has in common with a variant whose result it is, whoever judges."""
     return variant.digests.training, variant.digests.evaluation
 
 
-def _pools(desired: Sequence[Variant], evaluated: Mapping[tuple[str, str], Run]) -> Iterable[Seeds]:
+def rank_of(run: Run, suite: Document, score: str) -> float:
+    """By the mean of a score: the greater the better, below every number where the run has none."""
+    found = ((run.results or {}).get("evaluation") or {}).get("scores") or {}
+    return scores.rank(suite, score, found.get(score, {}).get("mean"))
+
+
+def _pools(desired: Sequence[Variant], known: Mapping[tuple[str, str], Run]) -> Iterable[Seeds]:
     """Where at least one side has two seeds or more, and no run is its own comparison."""
     for ours in recipes(desired).values():
         for theirs in recipes(targets(ours[0], desired)).values():
             suite = ours[0].digests.evaluation
-            sides = ([evaluated.get((one.digests.training, suite)) for one in side] for side in (ours, theirs))
+            sides = ([known.get((one.digests.training, suite)) for one in side] for side in (ours, theirs))
             mine, other = (sorted({run.name: run for run in side if run}.items()) for side in sides)
             if (
                 mine
@@ -160,7 +179,8 @@ def in_all(*of_runs: Mapping[str, Mapping[str, float]]) -> list[str]:
     return sorted(scores.of_samples(set.intersection(*(set(of_run) for of_run in of_runs))))
 
 
-def _measured(of_run: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+def measured(of_run: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """The row that says a run's means with their intervals."""
     groups = groups_of(of_run)
     length = {"length": statistics.mean(of_run[LENGTH], groups)} if LENGTH in of_run else {}
     return {

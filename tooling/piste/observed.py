@@ -102,9 +102,12 @@ def runs(observation: Observation) -> tuple[Run, ...]:
     return tuple(run for run in found if run is not None)
 
 
+_OF_SEVERAL = ("compared", "pooled", "judged")
+
+
 def event_key(event: Event) -> str:
-    """A run is compared with several others; every other kind of event counts once."""
-    return f"{event.kind} {event.body['other']}" if event.kind in ("compared", "pooled") else event.kind
+    """A run is compared with several others and judged by several judges; every other kind of event counts once."""
+    return f"{event.kind} {event.body['other']}" if event.kind in _OF_SEVERAL else event.kind
 
 
 def _by_claim(jobs: Iterable[Job], events: Mapping[str, Mapping[str, Event]]) -> dict[str, Job]:
@@ -206,6 +209,7 @@ def _run(seen: _Seen) -> Run | None:
         measured=seen.body("measured"),
         comparisons=_by_other(seen, "compared"),
         pooled=_by_other(seen, "pooled"),
+        judged=_by_other(seen, "judged"),
         claimed_at=seen.claimed_at,
         started_at=ended.get("started_at") or _at(seen, "started"),
         ended_at=ended.get("ended_at") or _at(seen, "finished") or (_at(seen, "ended") if ended else ""),

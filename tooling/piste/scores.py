@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from piste.experiment import Document
+from piste.experiment import JUDGE, PAIRWISE, Document
 
 
 class Better(StrEnum):
@@ -54,8 +54,10 @@ def label(score: Mapping[str, Any]) -> str:
 
 
 def named(suite: Document) -> dict[str, Mapping[str, Any]]:
-    """The suite's scores by label, in its order."""
-    return {label(score): score for score in suite.get("scores", ())}
+    """The suite's scores by label, in its order; the judge's, which no job makes, at the end."""
+    judge = suite.get("judge") or {}
+    judges = (JUDGE, PAIRWISE) if judge.get("pairwise") else (JUDGE,) if judge else ()
+    return {label(score): score for score in suite.get("scores", ())} | {name: {"name": name} for name in judges}
 
 
 def better(suite: Document, name: str) -> Better:

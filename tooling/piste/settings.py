@@ -72,6 +72,7 @@ def _settings(table: Mapping[str, Any]) -> Settings:
         table.get("credits", {}),
         Policy(**table.get("policy", {})),
         OnGitHub(**table.get("github", {})),
+        {model: (float(read), float(wrote)) for model, (read, wrote) in table.get("token_credits", {}).items()},
     )
 
 

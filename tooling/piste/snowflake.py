@@ -26,6 +26,7 @@ from snowflake.snowpark.exceptions import SnowparkClientException, SnowparkSessi
 from piste import identity
 from piste.environment import Environment, Pool
 from piste.errors import SnowflakeRefused, SnowflakeUnreachable
+from piste.experiment import JUDGE, PAIRWISE
 from piste.observed import CLAIM, FENCE, Event, Job, Observation, Stage, is_closed
 from piste.payload import Payload
 from piste.tables import TABLES
@@ -367,15 +368,25 @@ class Account:
             raise SnowflakeRefused(f"The job {job} could not be cancelled.\n  {_sentence(error)}") from error
 
     def sample_scores(self, runs: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
-        """By run, score and sample: numbers only, no text leaves Snowflake."""
+        """By run, score and sample, without the judge's (`judging.samples`): numbers only, no text leaves Snowflake."""
         marks = ", ".join("?" for _ in runs)
         rows = self._sql(
-            f"SELECT RUN, SCORE, SAMPLE_ID, VALUE FROM SAMPLE_SCORES WHERE FIELD = '' AND RUN IN ({marks})", list(runs)
+            "SELECT RUN, SCORE, SAMPLE_ID, VALUE FROM SAMPLE_SCORES"
+            f" WHERE FIELD = '' AND SCORE NOT IN ('{JUDGE}', '{PAIRWISE}') AND RUN IN ({marks})",
+            list(runs),
         )
         found: dict[str, dict[str, dict[str, float]]] = {}
         for row in rows:
             found.setdefault(row["RUN"], {}).setdefault(row["SCORE"], {})[row["SAMPLE_ID"]] = float(row["VALUE"])
         return found
+
+    def change(self, statement: str) -> int:
+        """Insert, update or delete rows without seeing them; how many there were."""
+        return int(self._sql(statement)[0][0])
+
+    def numbers(self, statement: str) -> list[dict[str, Any]]:
+        """The rows of a question whose answer has no text of samples in it."""
+        return [row.as_dict() for row in self._sql(statement)]
 
     def attempt(self, statement: str, values: Sequence[Any] | None = None) -> Answer:
         """A statement whose refusal is an answer too. Raises SnowflakeRefused only where nobody answers."""

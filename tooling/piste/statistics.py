@@ -308,6 +308,42 @@ def _flipped(sums: Array) -> float:
     return float(found.pvalue)
 
 
+def agreement(counts: Mapping[tuple[int, int], int], categories: int) -> dict[str, Any]:
+    """Cohen's kappa of two judges: `{"n", "observed", "kappa", "low", "high"}`; `observed` is the share of equal ones.
+
+    `counts` is keyed by the places of both verdicts on a scale of so many categories. On a scale of more than two a
+    verdict that is far off counts more (quadratic weights). None where one of the judges never varies.
+    """
+    import numpy
+
+    table = numpy.zeros((categories, categories))
+    for (one, other), count in counts.items():
+        table[one, other] += count
+    n = int(table.sum())
+    found: dict[str, Any] = {"n": n, "observed": float(table.trace() / n) if n else None}
+    kappas = _kappas(table[None])
+    if not n or not numpy.isfinite(kappas[0]):
+        return found | {"kappa": None, "low": None, "high": None}
+    random = numpy.random.default_rng(0)
+    drawn = random.multinomial(n, table.ravel() / n, RESAMPLES).reshape(-1, categories, categories).astype(float)
+    resampled = _kappas(drawn)
+    low, high = numpy.quantile(resampled[numpy.isfinite(resampled)], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return found | {"kappa": float(kappas[0]), "low": float(low), "high": float(high)}
+
+
+def _kappas(tables: Array) -> Array:
+    """Of tables one over another; no number where chance alone agrees always."""
+    import numpy
+
+    places = numpy.arange(tables.shape[1])
+    weights = (places[:, None] - places[None, :]) ** 2
+    rows, columns = tables.sum(axis=2), tables.sum(axis=1)
+    expected = numpy.einsum("tr,tc,rc->t", rows, columns, weights) / numpy.maximum(rows.sum(axis=1), 1)
+    with numpy.errstate(divide="ignore", invalid="ignore"):
+        kappas: Array = 1 - (tables * weights).sum(axis=(1, 2)) / expected
+    return kappas
+
+
 def with_verdict(
     found: Mapping[str, Any], minimum: float = 0.0, p_value: float | None = None, better: Better = Better.HIGHER
 ) -> dict[str, Any]:

@@ -66,10 +66,10 @@ def connection(port: int) -> dict[str, Any]:
 
 def _server(directory: Path, port: int, options: argparse.Namespace) -> Server:
     clock.keep_in(directory)
-    scorer = cortex.load(options.scorer) if options.scorer else cortex.transparent
+    scorer = cortex.load(options.scorer) if options.scorer else None
     account = Account(directory, scorer=scorer, grace_seconds=options.grace, host=HOST, port=port)
     engine = Engine(directory)
-    engine.function(cortex.FUNCTION, cortex.caller(account.scorer), 5)
+    engine.function(cortex.FUNCTION, cortex.caller(account.scorer or account.judge.answer), 5)
     stages.forget_temporary(account, None)
     for name, _ in account.stages.all():
         engine.register_stage(name)

@@ -6,7 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snowglobe.cortex import Scorer, transparent
+from snowglobe.cortex import Scorer
+from snowglobe.judge import Judge
 from snowglobe.pools import Pools
 from snowglobe.retention import Retention
 from snowglobe.store import Store
@@ -20,7 +21,7 @@ BUILT_IN_WAREHOUSE = "COMPUTE_WH"
 @dataclass
 class Account:
     directory: Path
-    scorer: Scorer = transparent
+    scorer: Scorer | None = None
     grace_seconds: float = 5.0
     host: str = "127.0.0.1"
     port: int = 0
@@ -38,6 +39,7 @@ class Account:
         self.secrets = Store(catalog / "secrets")
         self.experiments = Store(self.directory / "experiments")
         self.pools = Pools(Store(catalog / "pools"))
+        self.judge = Judge(self.directory / "judge.json")
         self.retention = Retention(self.directory / "retention.json")
         for role in BUILT_IN_ROLES:
             self.roles.create((role,), {"comment": "built in"})

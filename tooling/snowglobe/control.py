@@ -62,6 +62,10 @@ class Levers:
         """How many nodes the pool has from now on; 0: jobs stay PENDING. What runs goes on."""
         self._pull("set_nodes", pool=pool, nodes=nodes)
 
+    def judge(self, **habits: float) -> int:
+        """Sets how well the local scorer behind AI_COMPLETE judges (`judge.Habits`); how often it was asked so far."""
+        return int(self._pull("judge", **habits)["asked"])
+
     def _pull(self, lever: str, **told: Any) -> dict[str, Any]:
         body = json.dumps({"do": lever, **told}).encode()
         request = urllib.request.Request(

@@ -57,6 +57,11 @@ def _set_nodes(account: Account, jobs: Jobs, told: Json) -> Json:
     return {}
 
 
+def _judge(account: Account, jobs: Jobs, told: Json) -> Json:
+    account.judge.change({key: value for key, value in told.items() if key != "do"})
+    return {"asked": account.judge.asked}
+
+
 def _struck(fate: Fate) -> Callable[[Account, Jobs, Json], Json]:
     def strike(account: Account, jobs: Jobs, told: Json) -> Json:
         job = _find(jobs, str(told["job"]))
@@ -89,6 +94,7 @@ _LEVERS: dict[str, Callable[[Account, Jobs, Json], Json]] = {
     "hide_jobs": _hide_jobs,
     "forget_jobs": _forget_jobs,
     "set_nodes": _set_nodes,
+    "judge": _judge,
     "lose_node": _struck("lost"),
     "restart_job": _struck("restarted"),
     "vanish": _struck("vanished"),

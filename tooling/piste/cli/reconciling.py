@@ -219,7 +219,11 @@ def _say_collected(root: Path, collected: Collected, err: bool = False) -> None:
 
     for run in collected.ended:
         click.echo(f"{run.label}: {rendering.status_of(run)}: {rendering.what(run)}", err=err)
+    if collected.judged:
+        click.echo(f"asked judges {counted(collected.judged, 'question')}", err=err)
+    for label, why in collected.unjudged:
+        click.echo(f"{label}: not judged: {why} `piste collect` goes on with it.", err=True)
     for path in collected.changed:
         click.echo(f"{'wrote' if (root / path).exists() else 'removed'} {path}", err=err)
-    if not collected.ended and not collected.changed:
+    if not (collected.ended or collected.changed or collected.judged):
         click.echo("nothing to do", err=err)

@@ -314,7 +314,7 @@ def _tables(place: Place) -> Iterator[Need]:
     topic, roles = "the ledger and the rows of runs, as `piste apply` makes them", place.roles
     sql = "\n".join([f"USE SCHEMA {place.schema};", *(f"{statement};" for statement in TABLES)])
     check = sight.tables(place.schema, PRIVILEGES, roles.submit)
-    what = "tables LEDGER, PREDICTIONS, SAMPLE_SCORES and view LEDGER_LATEST"
+    what = "tables LEDGER, PREDICTIONS, SAMPLE_SCORES, JUDGEMENTS and view LEDGER_LATEST"
     yield Need(topic, what, sql, check, frozenset({roles.submit}), by=roles.submit)
     topic = "the ledger is all that may be looked at, besides jobs and pools"
     view = f"{place.schema}.LEDGER_LATEST"  # by name: a grant on all future views would cover those of people's rows

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from piste import ending, git, measures, observed, repository
 from piste.gates import Checked, check
+from piste.journeys.judging import judge
 from piste.journeys.ledger import claim_of, look, prepare
 from piste.journeys.reading import Desired
 from piste.journeys.submitting import CLAIM_FILE
@@ -22,11 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Collected:
-    """What `collect` did: runs whose end was recorded, files that changed. `gates` are by experiment, as of today."""
+    """What `collect` did: runs whose end was recorded, files that changed; questions to judges, and what refused.
+
+    `gates` are by experiment, as of today.
+    """
 
     ended: tuple[Run, ...]
     changed: tuple[str, ...]
     gates: Mapping[str, tuple[Checked, ...]]
+    judged: int = 0
+    unjudged: tuple[tuple[str, str], ...] = ()
 
 
 def collect(desired: Desired, account: Account) -> Collected:
@@ -38,16 +44,19 @@ def collect(desired: Desired, account: Account) -> Collected:
     from piste.report import all_outcomes, render
 
     seen, ended = settle(desired, account)
-    runs = observed.runs(seen)
-    desired = desired.decided(runs)
-    known = _measure(desired, account, runs)
+    judging = judge(desired, account, observed.runs(seen))  # first: a judge may decide which of a matrix wins
+    desired = desired.decided(judging.runs)
+    more = judge(desired, account, judging.runs)
+    known = _measure(desired, account, more.runs)
     url = git.remote_url(desired.root)
     rendered = render(desired.experiments, desired.variants, known, desired.settings.credits, url)
     files = repository.with_imported(desired.root, rendered, {run.name for run in known if run.imported})
     changed = repository.write_files(desired.root, files) + repository.remove_leftovers(desired.root, files)
     outcomes = all_outcomes(desired.experiments, desired.variants, known)
     gates = {name: check(found, seen.at[:10]) for name, found in outcomes.items()}
-    return Collected(tuple(run for run in known if run.name in ended), tuple(changed), gates)
+    unjudged = tuple(dict((*judging.refusals, *more.refusals)).items())
+    told = tuple(run for run in known if run.name in ended)
+    return Collected(told, tuple(changed), gates, judging.asked + more.asked, unjudged)
 
 
 def settle(desired: Desired, account: Account) -> tuple[Observation, set[str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from piste import observed, repository, statistics
 from piste.errors import PisteError
 from piste.experiment import TEST, Variant
+from piste.journeys.judging import samples
 from piste.journeys.reading import Desired
 from piste.measures import groups_of, in_all, without_seed
 from piste.plan import evaluated_otherwise
@@ -50,7 +51,8 @@ def compare(desired: Desired, account: Account, a: str, b: str, minimum: float =
     sides = _on_one_split(*(_chosen(desired.decided(runs), name) for name in (a, b)))
     _refuse_other_suites(*(side[0] for side in sides))
     found = [[_evaluated(variant, runs) for variant in side] for side in sides]
-    scores = account.sample_scores([run.name for side in found for run in side])
+    judge = sides[0][0].digests.judge
+    scores = samples(account, {run.name: judge for side in found for run in side}, desired.variants)
     ours, theirs = ([scores.get(run.name, {}) for run in side] for side in found)
     groups, suite = groups_of(ours[0]), sides[0][0].spec["suite"]
     return {

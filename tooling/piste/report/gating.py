@@ -9,8 +9,8 @@ from typing import Any
 
 from piste.experiment import TEST, Experiment, Variant, primary_score
 from piste.gates import Found, Gate, Outcome, State, gates_of, judge, waivers_of
-from piste.measures import recipes, seeds_key
-from piste.report.selection import History, compare_targets, rank_of
+from piste.measures import rank_of, recipes, seeds_key
+from piste.report.selection import History, compare_targets
 from piste.run import Run, Status
 
 Variants = Mapping[str, Sequence[Variant]]

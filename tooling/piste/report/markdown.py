@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from piste.judged import awaits
 from piste.report import gate_words, words
 from piste.report.failure import failure_lines
+from piste.report.judge import judge_lines, length_line
 from piste.report.model import failure_body
 from piste.report.result import Result
 from piste.report.sections import (
@@ -33,10 +35,12 @@ def page(result: Result, up: str, repository_url: str | None) -> str:
         *question(result),
         failure_lines(result),
         score_table(result, up),
+        length_line(result),
         plots(result),
         field_table(result, up),
         words.folded("Training", training(result)) if result.training else [],
         words.folded("Statistics", statistics(result)) if result.scores else [],
+        words.folded("Judge", judge_lines(result)) if result.judge else [],
         words.folded("Provenance", provenance_list(result, repository_url)),
         words.folded("What was run", documents(result)),
         words.folded("How to repeat it", repeat(result)),
@@ -61,6 +65,8 @@ def question(result: Result) -> list[list[str]]:
 def answer(result: Result, up: str) -> str:
     if result.status is not Status.DONE:
         return failed_answer(result)
+    if result.mean is None and awaits(result.variant, result.run):
+        return "Evaluated, not judged yet: `piste collect` asks the judge."
     if result.mean is None:
         return "Trained, not evaluated." if result.training_status else "Not evaluated."
     n = words.samples(result.scores[result.primary]["n"], result.variant.split)

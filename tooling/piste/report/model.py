@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from piste.errors import Problem
-from piste.experiment import Digests
+from piste.experiment import JUDGE, PAIRWISE, Digests
 from piste.report import gate_words
 from piste.report.plain import plain
 from piste.report.provenance import provenance
@@ -53,11 +53,13 @@ def _document(result: Result) -> dict[str, Any]:
         "generation_digest": digests.generation,
         "scoring_digest": digests.scoring,
         "suite_digest": digests.suite,
+        **({"judge_digest": digests.judge} if digests.judge else {}),
         "suite": result.experiment.suite.name,
         "run": run.name,
         "scores": {name: _score(score) for name, score in result.scores.items()},
         "comparison": _comparison(result.comparison),
         **({"gates": [gate_words.document(outcome) for outcome in result.gates]} if result.gates else {}),
+        **({"judge": result.judge} if result.judge else {}),
         "training": _training(result),
         "evaluation": _evaluation(result),
         "cost": result.cost,
@@ -169,7 +171,8 @@ def _run(document: Mapping[str, Any]) -> Run:
         experiment=_string(document["experiment"]),
         variant=_string(document["variant"]),
         digests=Digests(
-            *(_digest(document[f"{part}_digest"]) for part in ("training", "generation", "scoring", "suite"))
+            *(_digest(document[f"{part}_digest"]) for part in ("training", "generation", "scoring", "suite")),
+            *([_digest(document["judge_digest"])] if "judge_digest" in document else []),
         ),
         attempt=int(document["run"].rsplit("_", 1)[1]),
         steps=tuple(document["provenance"]["steps"]),
@@ -180,6 +183,7 @@ def _run(document: Mapping[str, Any]) -> Run:
         job=document["provenance"]["job"],
         results=_results(document),
         measured=_measured(document),
+        judged=_judged(document),
         failure=_failed(document["failure"]),
         claimed_at=_string(document["provenance"]["claimed_at"] or ""),
         started_at=document["provenance"]["started_at"] or "",
@@ -216,6 +220,14 @@ def _measured(document: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: {key: score[key] for key in ENDS} for name, score in scores if score.get("method")}
     length = (document["evaluation"] or {}).get("length")
     return {**({"scores": found} if found else {}), **({"length": _mapping(length)} if length else {})}
+
+
+def _judged(document: Mapping[str, Any]) -> dict[str, Any]:
+    if "judge" not in document:
+        return {}
+    digest = document["judge_digest"]
+    scores = {name: score for name, score in document["scores"].items() if name in (JUDGE, PAIRWISE)}
+    return {digest: {"other": digest, "scores": scores, "judge": _mapping(document["judge"])}}
 
 
 def _status(text: str | None) -> Status | None:

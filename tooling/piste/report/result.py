@@ -32,7 +32,8 @@ class Comparison:
     """The other run, as far as this one is compared with it.
 
     `fields` holds its means by score and field; `place` is that of its page (`Variant.place`); `length` is what is
-    known of the answers' characters, empty for runs of an older piste.
+    known of the answers' characters, empty for runs of an older piste; `answer_tokens` is how long its answers are on
+    average.
     """
 
     experiment: str
@@ -42,6 +43,7 @@ class Comparison:
     fields: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     place: str = ""
     length: Mapping[str, Any] = field(default_factory=dict)
+    answer_tokens: float | None = None
 
     @property
     def title(self) -> str:
@@ -92,6 +94,16 @@ class Result:
     @property
     def training(self) -> Mapping[str, Any]:
         return training_of(self.trainer)
+
+    @property
+    def judge(self) -> Mapping[str, Any]:
+        """What the ledger says of the judge's work on this run; empty before it has said anything."""
+        found: Mapping[str, Any] = self.run.judged.get(self.variant.digests.judge, {}).get("judge", {})
+        return found
+
+    @property
+    def answer_tokens(self) -> float | None:
+        return answer_tokens(self.run)
 
     @property
     def suite(self) -> Document:
@@ -204,7 +216,8 @@ def _comparison(target: Variant, other: Run, body: Mapping[str, Any]) -> Compari
     found = evaluation_of(other).get("scores") or {}
     fields = {name: score["per_field"] for name, score in found.items() if score.get("per_field")}
     length = _against(body["length"]) if body.get("length", {}).get("n") else {}
-    return Comparison(target.experiment, target.name, other.name, against, fields, target.place, length)
+    tokens = answer_tokens(other)
+    return Comparison(target.experiment, target.name, other.name, against, fields, target.place, length, tokens)
 
 
 def _seeds(
@@ -251,6 +264,12 @@ def _told(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def evaluation_of(run: Run | None) -> Mapping[str, Any]:
     return ((run.results if run else None) or {}).get("evaluation") or {}
+
+
+def answer_tokens(run: Run) -> float | None:
+    """How long an answer is on average."""
+    found = evaluation_of(run)
+    return found["tokens"] / found["samples"] if found.get("tokens") and found.get("samples") else None
 
 
 def training_of(run: Run | None) -> Mapping[str, Any]:

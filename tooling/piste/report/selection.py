@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from piste import scores
-from piste.experiment import Document, Variant, primary_score
+from piste.experiment import Variant, primary_score
+from piste.judged import seen_by
+from piste.measures import rank_of
 from piste.run import Run, Status
 
 
@@ -22,14 +23,15 @@ class History:
             if run.training is Status.DONE:
                 self._trained[run.digests.training].append(run)
             if ended(run):
-                self._evaluated[run.digests.training, run.digests.suite].append(run)
+                self._evaluated[run.digests.training, run.digests.evaluation].append(run)
                 if not run.smoke:
                     self._named[run.experiment].append(run)
                     self._looked[_rows(run)].append(run)
 
     def of(self, variant: Variant) -> Sequence[Run]:
-        """Runs of exactly these digests, best first: evaluated before not, then the latest."""
-        return self._evaluated.get((variant.digests.training, variant.digests.suite), ())
+        """Runs of exactly these digests, best first: evaluated before not, then the latest; as the judge sees them."""
+        found = self._evaluated.get((variant.digests.training, variant.digests.evaluation), ())
+        return [seen_by(run, variant.digests.judge) for run in found]
 
     def trainer(self, run: Run) -> Run | None:
         """The run that trained what `run` evaluated, or `run` itself where its own training ended badly."""
@@ -94,16 +96,6 @@ def compared_run(
     compared = [(target, other) for target, other in evaluated if other.name in run.comparisons]
     if not compared:
         return None, None, "the comparison is not computed yet; `piste collect` does it"
-    target, other = max(compared, key=lambda pair: _rank_of(pair[1], variant.spec["suite"]))
+    suite = variant.spec["suite"]
+    target, other = max(compared, key=lambda pair: rank_of(pair[1], suite, primary_score(suite)))
     return target, other, ""
-
-
-def _rank_of(run: Run, suite: Document) -> float:
-    """By the primary score, the greater the better."""
-    return rank_of(run, suite, primary_score(suite))
-
-
-def rank_of(run: Run, suite: Document, score: str) -> float:
-    """The greater the better; below every number where the run has no such score."""
-    found = ((run.results or {}).get("evaluation") or {}).get("scores") or {}
-    return scores.rank(suite, score, found.get(score, {}).get("mean"))

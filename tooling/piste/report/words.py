@@ -15,11 +15,14 @@ SCORE_NAMES = {
     "exact_match": "exact match",
     "rouge_l": "ROUGE-L",
     "reference_loss": "loss of the reference",
+    "judge": "judge's verdict",
+    "judge_pairwise": "wins by the judge",
 }
 HEADLINES = {
     "json_valid": "share of valid JSON",
     "json_fields": "mean field accuracy",
     "exact_match": "share of exact matches",
+    "judge_pairwise": "share of wins by the judge",
 }
 UNKNOWN = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
