@@ -46,6 +46,7 @@ def test_another_judge_needs_no_job() -> None:
     for before, after in ((LORA, judged), (judged, other), (judged, LORA)):
         made = plan([after], [run(before)])
         assert one(made)[0] == "keep"
+        assert one(made)[2].endswith("asks its judge") == (after is not LORA)
         assert {change.rule for change in made.actions[0].changes} == {"judge"}
     claims = [f"RUN_{one.digests.training[:12].upper()}_{one.digests.evaluation[:12].upper()}" for one in (LORA, other)]
     assert claims[0] == claims[1]

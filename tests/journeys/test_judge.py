@@ -149,3 +149,13 @@ def test_no_text_leaves_snowflake(world: World) -> None:
     for text in said:
         assert "words in common" not in text
         assert MARKER not in text
+
+
+def test_a_judge_that_cannot_be_asked_is_said_without_a_word_of_what_it_read(world: World) -> None:
+    world.edit(SUITE, judge={**JUDGE, "rubric": "Another one."})
+    world.rows("DROP TABLE MARKED")
+    done = world.piste("collect")
+    assert done.code == 0
+    assert "judged-base: not judged: Snowflake refused a statement of the judge" in done.err
+    assert MARKER not in done.out + done.err
+    assert "Evaluated, not judged yet" in page(world)

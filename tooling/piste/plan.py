@@ -151,7 +151,8 @@ def _evaluation(
     for run in tries:
         if run.evaluation is Status.DONE:
             origin = trained[0] if trained else run
-            return Action(variant, Verb.KEEP, _done(variant, origin), changes=_prose(variant, run), run=run)
+            reason = _done(variant, origin) + _unjudged(variant, run)
+            return Action(variant, Verb.KEEP, reason, changes=_prose(variant, run), run=run)
     for run in tries:
         if run.live:
             return Action(variant, Verb.WAIT, _in_progress(run, "evaluation"), run=run)
@@ -279,6 +280,11 @@ def _done(variant: Variant, origin: Run) -> str:
     verb = "trained" if variant.trains else "evaluated"
     other = "" if origin.title == variant.title else f" as {origin.title}"
     return f"{verb} by {_who(origin)}{other}"
+
+
+def _unjudged(variant: Variant, run: Run) -> str:
+    judge = variant.digests.judge
+    return "; `piste collect` asks its judge" if judge and judge not in run.judged and not run.imported else ""
 
 
 def _who(run: Run) -> str:
