@@ -11,6 +11,7 @@ import sqlglot
 
 from builders import baseline, experiment, run, variant
 from piste import judge_sql, judged, measures, statistics
+from piste.choosing import decided
 from piste.experiment import JUDGE, PAIRWISE, Variant, score_names
 from piste.judge import Judge, credits, family, judge_of, question, relatives, response_schema
 from piste.judge_sql import Questions
@@ -172,3 +173,28 @@ def test_agreement_beyond_chance() -> None:
     assert statistics.agreement({}, 2)["n"] == 0
     near, far = ({(0, 0): 9, (4, 4): 9, wrong: 4} for wrong in ((3, 4), (0, 4)))
     assert statistics.agreement(near, 5)["kappa"] > statistics.agreement(far, 5)["kappa"]
+
+
+def test_a_matrix_has_no_winner_before_its_judge_has_spoken() -> None:
+    told = {**TOLD, "pairwise": False, "gold": None}
+    changes = {
+        "suite.judge": {key: value for key, value in told.items() if value is not None},
+        "suite.primary": JUDGE,
+        "suite.data.validation": "SELECT * FROM NOTES WHERE SPLIT = 'validation'",
+        "train.matrix": {"optimizer.learning_rate": [0.1, 0.2]},
+    }
+    matrix = experiment(**changes)
+    one, other = all_variants([matrix])
+    digest = one.digests.judge
+
+    def winners(*means: float | None) -> list[str]:
+        results = {"evaluation": {"scores": {"json_valid": {"mean": 1.0, "n": 6}}}}
+        known = [
+            run(each, results=results, judged={} if mean is None else {digest: body(judge_in(each), mean=mean)})
+            for each, mean in zip((one, other), means, strict=True)
+        ]
+        return [each.name for each in decided([matrix], [one, other], known) if each.chosen_from]
+
+    assert winners(0.3, None) == []
+    assert winners(0.3, 0.6) == [other.name]
+    assert winners(0.7, 0.6) == [one.name]

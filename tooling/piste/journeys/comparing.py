@@ -52,7 +52,9 @@ def compare(desired: Desired, account: Account, a: str, b: str, minimum: float =
     _refuse_other_suites(*(side[0] for side in sides))
     found = [[_evaluated(variant, runs) for variant in side] for side in sides]
     judge = sides[0][0].digests.judge
-    scores = samples(account, {run.name: judge for side in found for run in side}, desired.variants)
+    every = [run for side in found for run in side]
+    judge = judge if all(judge in run.judged for run in every) else ""
+    scores = samples(account, {run.name: judge for run in every}, desired.variants)
     ours, theirs = ([scores.get(run.name, {}) for run in side] for side in found)
     groups, suite = groups_of(ours[0]), sides[0][0].spec["suite"]
     return {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from piste import judge_sql, judged, measures, observed, statistics
-from piste.errors import SnowflakeRefused, SnowflakeUnreachable
+from piste.errors import PolicyRefused, SnowflakeRefused, SnowflakeUnreachable
 from piste.experiment import JUDGE, PAIRWISE, Variant
 from piste.judge import (
     CHARACTERS_PER_TOKEN,
@@ -24,6 +24,7 @@ from piste.judge import (
 )
 from piste.judge_sql import Questions
 from piste.judged import Case
+from piste.policy import too_dear
 from piste.run import Run
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def judge(desired: Desired, account: Account, runs: Sequence[Run]) -> Judging:
                 asked += _judge(account, case, cases[0], desired.settings.token_credits)
             except SnowflakeUnreachable:
                 raise
+            except PolicyRefused as error:
+                refusals.append((case.run.label, error.message))
             except SnowflakeRefused as error:
                 refusals.append((case.run.label, f"Snowflake refused a statement of the judge (error {error.code})."))
     known = observed.runs(account.observe()) if due else tuple(runs)
@@ -93,6 +96,9 @@ def _judge(account: Account, case: Case, first: Case, prices: Mapping[str, Any])
     about = [
         Questions(case.judge, case.suite, case.run.name, kind, case.other if kind in PAIR else "") for kind in kinds
     ]
+    estimated = _estimated(account, about, case.judge)
+    if refused := too_dear(case.variant, credits(case.judge.model, estimated, prices)):
+        raise PolicyRefused(refused)
     asked = sum(_ask_all(account, one) for one in about)
     gold, canaries = _gold(case), _canaries(first)
     if gold:
@@ -101,7 +107,7 @@ def _judge(account: Account, case: Case, first: Case, prices: Mapping[str, Any])
         asked += _put(account, canaries, judge_sql.canaries(canaries))
     for statement in judge_sql.keep_scores(case.judge, case.run.name, case.other):
         account.change(statement)
-    account.record(case.run.name, "judged", _body(account, case, about, gold, canaries, prices))
+    account.record(case.run.name, "judged", _body(account, case, first, about, estimated, prices))
     return asked
 
 
@@ -135,9 +141,9 @@ def _put(account: Account, asked: Questions, source: str) -> int:
 def _body(
     account: Account,
     case: Case,
+    first: Case,
     about: Sequence[Questions],
-    gold: Questions | None,
-    canaries: Questions | None,
+    estimated: tuple[float, float],
     prices: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The row `judged`: numbers and names, no text of a sample."""
@@ -145,7 +151,6 @@ def _body(
     fields = {row["FIELD"]: float(row["MEAN"]) for row in account.numbers(judge_sql.parts(run))}
     of_run = _of_run(account, case)
     tokens = _tokens(account, judge, run, case.other)
-    estimated = _estimated(account, about, judge)
     lengths = {row["RUN"]: float(row["TOKENS"] or 0) for row in account.numbers(judge_sql.lengths([run]))}
     told = {
         "model": judge.model,
@@ -162,8 +167,8 @@ def _body(
         "estimated_credits": credits(judge.model, estimated, prices),
         "priced": "settings" if judge.model in prices else PRICED if judge.model in CREDITS else "",
         "consistency": _consistency(account, case),
-        "gold": _agreement(account, gold) if gold else None,
-        "canaries": _drift(account, canaries) if canaries else None,
+        "gold": _agreement(account, gold) if (gold := _gold(case)) else None,
+        "canaries": _drift(account, canaries) if (canaries := _canaries(first)) else None,
     }
     scores = judged.scores(of_run, fields)
     return {
