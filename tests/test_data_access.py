@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from builders import MESSAGES, baseline, variant
@@ -39,3 +41,14 @@ def test_all_that_variants_reach() -> None:
 def test_a_baseline_reaches_what_its_suite_reads() -> None:
     found = access(variants(baseline()), "PISTE", "DEV")
     assert (found.tables, found.hub, found.code) == (("PISTE.DEV.NOTES",), (), ())
+
+
+def test_what_scores_examples_and_a_hosted_model_reach() -> None:
+    made = baseline()
+    examples = {"sql": "SELECT * FROM OTHER.PUBLIC.NOTES", "count": 3}
+    document = {**made.document, "train": {"hosted": "a-model"}, "evaluate": {"suite": "notes", "examples": examples}}
+    scores = [{"name": "similarity", "model": "@HR.PUBLIC.MODELS/embedder"}]
+    suite = replace(made.suite, document={**made.suite.document, "scores": scores})
+    found = access(variants(replace(made, document=document, suite=suite)), "PISTE", "DEV")
+    assert found.tables == ("OTHER.PUBLIC.NOTES", "PISTE.DEV.NOTES")
+    assert (found.stages, found.hosted) == (("@HR.PUBLIC.MODELS/embedder",), ("a-model",))

@@ -12,8 +12,9 @@ import sqlglot
 from builders import baseline, experiment, run, variant
 from piste import judge_sql, judged, measures, statistics
 from piste.choosing import decided
+from piste.cost import of_tokens
 from piste.experiment import JUDGE, PAIRWISE, Variant, score_names
-from piste.judge import Judge, credits, family, judge_of, question, relatives, response_schema
+from piste.judge import Judge, family, judge_of, question, relatives, response_schema
 from piste.judge_sql import Questions
 from piste.run import Run
 from piste.variants import all_variants
@@ -101,9 +102,9 @@ def test_what_judge_and_judged_have_in_common() -> None:
 
 
 def test_prices_of_the_settings_come_first() -> None:
-    assert credits("claude-4-5-sonnet", (1e6, 1e6), {}) == pytest.approx(9.9)
-    assert credits("claude-4-5-sonnet", (1e6, 1e6), {"claude-4-5-sonnet": (1.0, 2.0)}) == pytest.approx(3)
-    assert credits("my-own", (1e6, 1e6), {}) is None
+    assert of_tokens("claude-4-5-sonnet", (1e6, 1e6), {}) == pytest.approx(9.9)
+    assert of_tokens("claude-4-5-sonnet", (1e6, 1e6), {"claude-4-5-sonnet": (1.0, 2.0)}) == pytest.approx(3)
+    assert of_tokens("my-own", (1e6, 1e6), {}) is None
 
 
 def test_a_judge_is_due_once_and_again_when_there_is_something_to_complete() -> None:

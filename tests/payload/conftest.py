@@ -119,6 +119,7 @@ def instruct(name: str, steps: list[str], change: Any = None, **more: Any) -> di
         "adapter_or_model": None,
         "predictions": None,
         "examples": None,
+        "hosted": None,
         "suite": {**SUITE, **(change or {})},
         "suite_name": "tiny-notes",
         "tracking": {"experiment": "PISTE_TINY", "run": name, "parameters": {"recipe.train_iters": "4"}},

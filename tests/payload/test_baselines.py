@@ -68,3 +68,18 @@ def test_examples_that_are_evaluated_are_refused(account: Any) -> None:
     assert (ended.status, ended.results["failure"]["kind"]) == ("FAILED", "data")
     told = "8 of the 28 rows of evaluate.examples.sql are also among the evaluated samples"
     assert told in ended.results["failure"]["message"]
+
+
+def test_a_hosted_model_answers_without_a_model_on_a_stage(account: Any) -> None:
+    suite = {**SUITE, "generate": {"max_new_tokens": 64}, "scores": [{"name": "json_valid"}]}
+    more: dict[str, Any] = {"hosted": "llama3.3-70b", "inputs": {}, "examples": EXAMPLES}
+    ended = account.run("RUN_H_1", BASELINE, suite=suite, **more)
+    assert ended.status == "DONE", ended.log[-3000:]
+    assert "fetched" not in ended.log
+    evaluation = ended.results["evaluation"]
+    assert (evaluation["samples"], evaluation["generated"]) == (8, True)
+    assert evaluation["scores"]["json_valid"]["mean"] == 1.0, "the embedded account repeats an example's answer"
+    assert evaluation["read_tokens"] > evaluation["tokens"] > 0
+    again = account.run("RUN_H_C_1", BASELINE[1:], suite=suite, predictions={"run": "RUN_H_1"}, **more)
+    kept = ("tokens", "read_tokens", "answering_seconds", "scores")
+    assert [again.results["evaluation"][key] for key in kept] == [evaluation[key] for key in kept]

@@ -10,21 +10,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from payload import child, examples, generate, scores, similarity, templates
+from payload import child, examples, generate, hosted, scores, similarity, templates
 from payload.failure import LOGS_HINT, Failure, RunError, killed_by
-from payload.progress import Lines, Reporter, generation_state
+from payload.progress import Lines, Reporter, State, generation_state
+from payload.snowflake_session import Store
 from payload.spec import Spec
 from payload.training import environment
 from payload.watch import Deadline
 
-LENGTH, GROUP, LOSS = "_length", "_group", "_loss"
+LENGTH, GROUP, LOSS, READ = "_length", "_group", "_loss", "_read"
 """Rows beside the scores, whose names have no such beginning: the answer's characters, the number of the sample's
-group, and what the model said of the reference."""
+group, what the model said of the reference, and how many tokens a hosted model read."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`predictions`: sample -> {PREDICTION, TOKENS, SECONDS and, if a score asks for it, LOSS}; `values`: sample ->
+    """`predictions`: sample -> {PREDICTION, TOKENS, SECONDS and, where there is one, LOSS or READ}; `values`: sample ->
     score -> field -> value; `aside`: sample -> name of a row beside the scores -> value."""
 
     predictions: Mapping[str, Mapping[str, Any]]
@@ -49,6 +50,7 @@ class Evaluation:
 
     def summary(self, status: str) -> dict[str, Any]:
         """The `evaluation` part of results.json."""
+        read = [int(line["READ"]) for line in self.predictions.values() if "READ" in line]
         return {
             "status": status,
             "samples": len(self.predictions),
@@ -56,6 +58,7 @@ class Evaluation:
             "seconds": self.seconds,
             "answering_seconds": round(sum(float(line["SECONDS"] or 0) for line in self.predictions.values()), 2),
             "tokens": sum(int(line["TOKENS"] or 0) for line in self.predictions.values()),
+            **({"read_tokens": sum(read)} if read else {}),
             "scores": scores.summary(list(self.values.values())),
         }
 
@@ -135,6 +138,28 @@ def _write_request(
             file.write(json.dumps(line) + "\n")
 
 
+def ask_hosted(
+    spec: Spec,
+    model: str,
+    rows: Mapping[str, Mapping[str, Any]],
+    store: Store,
+    reporter: Reporter,
+    deadline: Deadline,
+    shown: Sequence[Mapping[str, Any]] = (),
+) -> Evaluation:
+    """As `predict`, by a model that Snowflake hosts."""
+    started = time.monotonic()
+
+    def look(there: int) -> None:
+        reporter.show(State("generate", there, len(rows)))
+        if deadline.up:
+            raise RunError(deadline.failure(f"after {there} of {len(rows)} answers", spec.title))
+
+    messages = {key: examples.chat(spec.suite, row, shown) for key, row in rows.items()}
+    found = hosted.answers(store, model, messages, spec.suite.get("generate", {}), look)
+    return Evaluation(found, generated=True, seconds=round(time.monotonic() - started, 1))
+
+
 def needs_loss(suite: Mapping[str, Any]) -> bool:
     return any(one["name"] in scores.OF_THE_MODEL for one in suite["scores"])
 
@@ -149,17 +174,20 @@ def _failure(code: int) -> Failure:
 def reuse(
     rows: Mapping[str, Any],
     predictions: Mapping[str, Mapping[str, Any]],
-    losses: Mapping[str, float] | None = None,
+    beside: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Evaluation:
-    """Predictions of an earlier run, with the losses that it found, for a suite of which only the scoring changed."""
-    if any(found is not None and found.keys() != rows.keys() for found in (predictions, losses)):
+    """Predictions of an earlier run, for a suite of which only the scoring changed.
+
+    `beside` holds what that run found with them, a number for each sample: LOSS or READ.
+    """
+    kept = beside or {}
+    if any(found.keys() != rows.keys() for found in (predictions, *kept.values())):
         raise templates.DataError(
             f"The suite's query gives {len(rows)} rows, and the earlier run predicted {len(predictions)} others or"
             " fewer of them: its data has changed since."
         )
-    if losses is None:
-        return Evaluation({key: predictions[key] for key in rows}, generated=False)
-    return Evaluation({key: {**predictions[key], "LOSS": losses[key]} for key in rows}, generated=False)
+    lines = {key: {**predictions[key], **{name: found[key] for name, found in kept.items()}} for key in rows}
+    return Evaluation(lines, generated=False)
 
 
 def similarities(
@@ -211,11 +239,16 @@ def score(
         numbers[key] |= {label: found[key] for label, found in (similar or {}).items()}
         values[key] = scores.score(prediction, reference, suite["scores"], numbers[key])
     seconds = round(evaluation.seconds + time.monotonic() - started, 1)
-    return replace(evaluation, values=values, aside=_aside(suite, rows, numbers), seconds=seconds)
+    return replace(
+        evaluation, values=values, aside=_aside(suite, rows, numbers, evaluation.predictions), seconds=seconds
+    )
 
 
 def _aside(
-    suite: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], numbers: Mapping[str, Mapping[str, float]]
+    suite: Mapping[str, Any],
+    rows: Mapping[str, Mapping[str, Any]],
+    numbers: Mapping[str, Mapping[str, float]],
+    lines: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, dict[str, float]]:
     """A group is told by its number, never by its text."""
     groups = _groups(suite["data"].get("group"), rows)
@@ -223,6 +256,7 @@ def _aside(
         key: {LENGTH: float(found[scores.CHARACTERS])}
         | ({GROUP: groups[key]} if key in groups else {})
         | ({LOSS: found[scores.LOSS]} if scores.LOSS in found else {})
+        | ({READ: float(lines[key]["READ"])} if "READ" in lines[key] else {})
         for key, found in numbers.items()
     }
 

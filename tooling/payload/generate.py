@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REQUEST, SAMPLES, PREDICTIONS = "request.json", "samples.jsonl", "predictions.jsonl"
 BATCH_SIZE, MAX_NEW_TOKENS, SEED = 8, 256, 0
+MOST_SURPRISED = 100.0
+"""Nats of a token that a model can't say a number for, or a larger one: a table holds no infinity."""
 
 
 def main(folder: Path) -> None:
@@ -130,6 +132,7 @@ def losses(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: Se
         logits = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=most + 1).logits
         told = torch.log_softmax(logits[:, -most - 1 : -1].float(), dim=-1)
         surprise = -told.gather(-1, ids[:, -most:, None])[..., 0]
+    surprise = surprise.nan_to_num(nan=MOST_SURPRISED).clamp(max=MOST_SURPRISED)
     return [float(row[-len(answer) :].mean()) for row, answer in zip(surprise, answers, strict=True)]
 
 

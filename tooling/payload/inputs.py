@@ -32,7 +32,7 @@ def fetch(spec: Spec, store: Store, folder: Path) -> None:
     """Nothing for a run that only scores; the checkpoint of an earlier run where this one evaluates it."""
     if spec.trained_run and spec.generates:
         store.fetch(f"@{spec.trained_run}/checkpoint", folder / "checkpoint")
-    if spec.generates:
+    if spec.generates and spec.hosted is None:
         base_model(spec, folder)  # without one, a run ends before it has trained
     if spec.trains or spec.generates:
         for name, location in spec.inputs.items():

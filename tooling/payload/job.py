@@ -219,13 +219,23 @@ def _mind_time(job: Job) -> None:
 
 
 def _generate(job: Job, rows: Mapping[str, Mapping[str, Any]], checkpoint: Path | None) -> Evaluation:
-    source, shown = inputs.model_source(job.spec, job.folder, checkpoint), _shown(job, rows)
-    with job.keeper():
-        found = evaluation.predict(
-            job.spec, rows, source, job.app, job.folder, job.log("generate"), job.reporter, job.deadline, shown
-        )
+    shown, model = _shown(job, rows), job.spec.hosted
+    if model is not None:
+        found = evaluation.ask_hosted(job.spec, model, rows, job.store, job.reporter, job.deadline, shown)
+    else:
+        found = _predict(job, rows, checkpoint, shown)
     job.store.replace_rows("PREDICTIONS", ["SAMPLE_ID", "PREDICTION", "TOKENS", "SECONDS"], found.prediction_rows())
     return found
+
+
+def _predict(
+    job: Job, rows: Mapping[str, Mapping[str, Any]], checkpoint: Path | None, shown: list[Mapping[str, Any]]
+) -> Evaluation:
+    source = inputs.model_source(job.spec, job.folder, checkpoint)
+    with job.keeper():
+        return evaluation.predict(
+            job.spec, rows, source, job.app, job.folder, job.log("generate"), job.reporter, job.deadline, shown
+        )
 
 
 def _shown(job: Job, rows: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -240,8 +250,10 @@ def _reuse(job: Job, rows: Mapping[str, Any]) -> Evaluation:
     if run is None:
         raise RunError(Failure("platform", "run.json names no run whose predictions are to be scored."))
     _say(f"generates nothing: scores the predictions of {run}")
-    losses = job.store.sample_scores(run, evaluation.LOSS) if evaluation.needs_loss(job.spec.suite) else None
-    return evaluation.reuse(rows, job.store.predictions(run), losses)
+    names = {"LOSS": evaluation.LOSS} if evaluation.needs_loss(job.spec.suite) else {}
+    names |= {"READ": evaluation.READ} if job.spec.hosted else {}
+    beside = {name: job.store.sample_scores(run, score) for name, score in names.items()}
+    return evaluation.reuse(rows, job.store.predictions(run), beside)
 
 
 def _note(job: Job, error: BaseException) -> None:

@@ -72,8 +72,8 @@ class Store:
         except Exception as error:
             print(f"piste | the event {name} could not be written: {type(error).__name__}", file=sys.stderr)
 
-    def rows(self, sql: str) -> list[dict[str, Any]]:
-        return [row.as_dict() for row in self._sql(sql)]
+    def rows(self, sql: str, parameters: Sequence[Any] | None = None) -> list[dict[str, Any]]:
+        return [row.as_dict() for row in self._sql(sql, parameters)]
 
     def predictions(self, run: str) -> dict[str, dict[str, Any]]:
         found = self._sql("SELECT SAMPLE_ID, PREDICTION, TOKENS, SECONDS FROM PREDICTIONS WHERE RUN = ?", [run])

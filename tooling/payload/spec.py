@@ -14,7 +14,8 @@ SCHEMA = "run/v1"
 @dataclass(frozen=True)
 class Spec:
     """The fields of run.json under their own names; `trained_run` and `predicted_run` are the runs whose checkpoint
-    or predictions are evaluated again. `examples` says which rows a model is shown before each question.
+    or predictions are evaluated again. `examples` says which rows a model is shown before each question,
+    `hosted` names the model that Snowflake hosts, where one answers.
     `timeout_seconds` is for the whole run; `resume_from` names earlier attempts, the latest first, whose stages may
     hold a state to train on from."""
 
@@ -30,6 +31,7 @@ class Spec:
     trained_run: str | None
     predicted_run: str | None
     examples: Mapping[str, Any] | None
+    hosted: str | None
     suite: Mapping[str, Any]
     tracking: Mapping[str, Any]
     heartbeat_seconds: float
@@ -71,6 +73,7 @@ def read(path: Path) -> Spec:
         trained_run=(document["adapter_or_model"] or {}).get("run"),
         predicted_run=(document["predictions"] or {}).get("run"),
         examples=document["examples"],
+        hosted=document["hosted"],
         suite=document["suite"] or {},
         tracking=document["tracking"] or {},
         heartbeat_seconds=document["heartbeat_seconds"],

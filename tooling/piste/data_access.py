@@ -16,17 +16,19 @@ UNREADABLE = "a query that can't be read"
 
 @dataclass(frozen=True)
 class Access:
-    """`tables` are qualified as far as the queries and the environment say; `hub` are names outside Snowflake."""
+    """`tables` are qualified as far as the queries and the environment say; `hub` are names outside Snowflake, `hosted`
+    the models that are sent prompts through Cortex."""
 
     tables: tuple[str, ...] = ()
     stages: tuple[str, ...] = ()
     hub: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
+    hosted: tuple[str, ...] = ()
 
 
 def access(variants: Iterable[Variant], database: str, schema: str) -> Access:
     """Of all of them together, sorted. Names without a database and a schema are those of the environment."""
-    tables, stages, hub, code = set[str](), set[str](), set[str](), set[str]()
+    tables, stages, hub, code, hosted = set[str](), set[str](), set[str](), set[str](), set[str]()
     for variant in variants:
         spec = variant.spec
         queries, named, elsewhere = _sources(spec["recipe"] or {}, spec["suite"])
@@ -35,8 +37,9 @@ def access(variants: Iterable[Variant], database: str, schema: str) -> Access:
         tables |= {_qualified(name.upper(), database, schema) for name in named}
         stages |= set(spec["experiment"]["train"].get("inputs", {}).values()) | scores.models(spec["suite"])
         hub |= elsewhere
+        hosted |= {str(name) for name in [spec["experiment"]["train"].get("hosted")] if name}
         code |= {f"{variant.experiment}/{path}" for path in spec["files"]}
-    return Access(*(tuple(sorted(found)) for found in (tables, stages, hub, code)))
+    return Access(*(tuple(sorted(found)) for found in (tables, stages, hub, code, hosted)))
 
 
 def _sources(recipe: Mapping[str, Any], suite: Mapping[str, Any]) -> tuple[set[str], set[str], set[str]]:

@@ -94,7 +94,7 @@ class OnGitHub:
 class Settings:
     """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour.
 
-    `token_credits` are, by a judge's model, those per million tokens read and written.
+    `token_credits` are, by hosted model, those per million tokens read and written.
     """
 
     environment: str = ""

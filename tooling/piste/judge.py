@@ -22,16 +22,6 @@ TRIES = 3
 CHARACTERS_PER_TOKEN = 4
 """For estimates: of English text, by the usual tokenizers."""
 
-PRICED = "2026-01-13"
-CREDITS: Mapping[str, tuple[float, float]] = {
-    "claude-4-5-sonnet": (1.65, 8.25),
-    "llama3.3-70b": (0.36, 0.36),
-    "mistral-large2": (1.0, 3.0),
-    "openai-gpt-4.1": (1.0, 4.0),
-    "snowflake-llama-3.3-70b": (0.29, 0.29),
-}
-"""Credits per million tokens read and written: Snowflake's Service Consumption Table, as of PRICED."""
-
 FAMILIES = ("llama", "mistral", "claude", "gpt", "gemini", "gemma", "deepseek", "qwen", "arctic", "phi", "smollm")
 _ALIASES = {"mixtral": "mistral", "openai": "gpt", "smol": "smollm"}
 
@@ -151,9 +141,3 @@ def relatives(judge: Judge, spec: Document) -> str:
     named = str((((spec.get("recipe") or {}).get("model")) or {}).get("name_or_path", ""))
     ours = family(judge.model)
     return ours if ours and ours in {family(str(name)) for name in (*inputs.values(), named)} else ""
-
-
-def credits(model: str, tokens: tuple[float, float], prices: Mapping[str, Any]) -> float | None:
-    """For tokens read and written; None for a model without a price. `prices` come before what is known here."""
-    price = prices.get(model) or CREDITS.get(model)
-    return None if price is None else (tokens[0] * price[0] + tokens[1] * price[1]) / 1e6

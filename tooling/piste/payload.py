@@ -131,6 +131,7 @@ def _instructions(action: Action, claim: str, heartbeat_seconds: int) -> dict[st
         "inputs": train.get("inputs", {}),
         "adapter_or_model": {"run": source} if "generate" in action.steps and variant.trains and source else None,
         "predictions": {"run": source} if "generate" not in action.steps else None,
+        "hosted": train.get("hosted"),
         "examples": spec["experiment"]["evaluate"].get("examples"),
         "suite": spec["suite"],
         "tracking": {"experiment": _tracking_name(variant), "run": claim, "parameters": _parameters(variant)},

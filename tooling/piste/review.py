@@ -220,6 +220,7 @@ def _tail(review: Review) -> list[str]:
     if any(action.submits for action in review.changed):
         lines += _listed("Reads", [*reach.tables, *reach.stages])
         lines += _listed("Reads from outside Snowflake", reach.hub)
+        lines += _listed("Sends prompts to models of Cortex", reach.hosted)
         lines += _listed("Runs code of this pull request", reach.code)
     if not review.head:
         return lines

@@ -45,7 +45,8 @@ OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 UNBOUNDED: Final = ("length", "reference_loss", "perplexity")
 """They have a unit of their own, so they share no axis with scores from 0 to 1."""
 
-_OF_THE_MODEL: Final = ("reference_loss", "perplexity")
+OF_THE_MODEL: Final = ("reference_loss", "perplexity")
+"""They ask the model itself, so they are made where its answers are."""
 
 
 def label(score: Mapping[str, Any]) -> str:
@@ -84,7 +85,7 @@ def bounded(suite: Document, name: str) -> bool:
 
 def need_the_model(suite: Document) -> bool:
     """Whether a score asks the model itself, so that it is made where the answers are."""
-    return any(score["name"] in _OF_THE_MODEL for score in suite["scores"])
+    return any(score["name"] in OF_THE_MODEL for score in suite["scores"])
 
 
 def of_samples(names: Iterable[str]) -> set[str]:

@@ -64,6 +64,7 @@ def _experiment_rules(source: Source, known: Known) -> Iterator[Problem]:
         hint = choose(suite, known.suites, "add experiments/_suites/NAME/suite.yaml")
         yield experiment.problem(("evaluate", "suite"), f"There is no suite {quoted(suite)}.", hint)
     yield from baselines.check_examples(source, known)
+    yield from baselines.check_hosted(source, known)
     yield from comparisons.check(source, known)
     yield from gate_rules.check(source, known)
 

@@ -11,6 +11,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
+from snowglobe import completion
 from snowglobe.wire import Json, SqlError
 
 # (model, prompt, model_parameters, response_format) -> text, or the object that response_format asks for
@@ -22,11 +23,11 @@ _WORDS = re.compile(r"\w+")
 
 
 def transparent(model: str, prompt: str, parameters: Json, response_format: Json) -> Any:
-    """Echoes the prompt, or fills the asked-for object with values derived from it."""
+    """Completes the prompt, or fills the asked-for object with values derived from it."""
     schema = response_format.get("schema")
     if schema:
         return _fill(schema, prompt)
-    return f"[{MODEL}, asked as {model}] {prompt}"
+    return completion.complete(model, prompt, parameters, MODEL)
 
 
 def load(path: str) -> Scorer:

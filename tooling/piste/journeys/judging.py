@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from piste import judge_sql, judged, measures, observed, statistics
+from piste.cost import PRICED, TOKEN_CREDITS, of_tokens
 from piste.errors import PolicyRefused, SnowflakeRefused, SnowflakeUnreachable
 from piste.experiment import JUDGE, PAIRWISE, Variant
 from piste.judge import (
     CHARACTERS_PER_TOKEN,
-    CREDITS,
     PAIR,
-    PRICED,
     TRIES,
     Judge,
-    credits,
     judge_of,
     prompt_hash,
     relatives,
@@ -97,7 +95,7 @@ def _judge(account: Account, case: Case, first: Case, prices: Mapping[str, Any])
         Questions(case.judge, case.suite, case.run.name, kind, case.other if kind in PAIR else "") for kind in kinds
     ]
     estimated = _estimated(account, about, case.judge)
-    if refused := too_dear(case.variant, credits(case.judge.model, estimated, prices)):
+    if refused := too_dear(case.variant, of_tokens(case.judge.model, estimated, prices)):
         raise PolicyRefused(refused)
     asked = sum(_ask_all(account, one) for one in about)
     gold, canaries = _gold(case), _canaries(first)
@@ -162,10 +160,10 @@ def _body(
         "family": relatives(judge, case.variant.spec),
         "answer_tokens": lengths.get(run),
         "tokens": list(tokens),
-        "credits": credits(judge.model, tokens, prices),
+        "credits": of_tokens(judge.model, tokens, prices),
         "estimated_tokens": list(estimated),
-        "estimated_credits": credits(judge.model, estimated, prices),
-        "priced": "settings" if judge.model in prices else PRICED if judge.model in CREDITS else "",
+        "estimated_credits": of_tokens(judge.model, estimated, prices),
+        "priced": "settings" if judge.model in prices else PRICED if judge.model in TOKEN_CREDITS else "",
         "consistency": _consistency(account, case),
         "gold": _agreement(account, gold) if (gold := _gold(case)) else None,
         "canaries": _drift(account, canaries) if (canaries := _canaries(first)) else None,

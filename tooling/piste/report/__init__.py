@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from piste.cost import TokenPrices
 from piste.experiment import Experiment, Variant
 from piste.report.gating import all_outcomes
 from piste.report.groups import Group, groups
@@ -28,12 +29,14 @@ def render(
     runs: Sequence[Run],
     credits: Mapping[str, float],
     repository_url: str | None = None,
+    tokens: TokenPrices | None = None,
 ) -> dict[str, bytes]:
     """Files by path from the root: the reports of all variants with an ended run, and the index of all experiments.
 
-    `credits` are the list prices, per node-hour, of instance families. `repository_url` is where commits can be seen.
+    `credits` are the list prices, per node-hour, of instance families, `tokens` those of hosted models.
+    `repository_url` is where commits can be seen.
     """
-    found = results(experiments, variants, runs, credits)
+    found = results(experiments, variants, runs, credits, tokens)
     history = History(runs)
     files: dict[str, bytes] = {}
     entries = []

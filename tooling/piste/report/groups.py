@@ -35,6 +35,12 @@ class Group:
         return scores.rank(first.suite, first.primary, self.mean)
 
     @property
+    def per_thousand(self) -> float | None:
+        """Credits of 1,000 answers, on average over the seeds."""
+        known = [result.per_thousand for result in self.results if result.per_thousand is not None]
+        return sum(known) / len(known) if known else None
+
+    @property
     def differences(self) -> list[float]:
         return [result.difference["difference"] for result in self.results if result.difference]
 

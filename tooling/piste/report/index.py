@@ -122,7 +122,9 @@ def _score(item: Entry) -> str:
     if item.mean is None:
         return words.UNKNOWN
     if item.best:
-        return f"**{words.number(item.mean)}**<br>{item.best.sample_text()}"
+        cost = item.best.per_thousand
+        dear = "" if cost is None else f"<br>{words.credit_text(cost)} per 1,000 answers"
+        return f"**{words.number(item.mean)}**<br>{item.best.sample_text()}{dear}"
     n = evaluation_of(item.earlier)["scores"][item.primary]["n"]
     return f"{words.number(item.mean)}<br>n {n}"
 

@@ -119,10 +119,10 @@ def against(result: Result, up: str, gain: float) -> str:
 def seeds(result: Result) -> str:
     if result.variant.trains:
         return "one seed"
+    hosted = result.variant.spec["experiment"]["train"].get("hosted")
+    model = f"{words.code(hosted)} through Cortex" if hosted else "the model as it is"
     examples = result.variant.spec["experiment"].get("evaluate", {}).get("examples")
-    return (
-        f"the model as it is, shown {words.count(examples['count'], 'example')}" if examples else "the model as it is"
-    )
+    return f"{model}, shown {words.count(examples['count'], 'example')}" if examples else model
 
 
 def price(result: Result) -> str:

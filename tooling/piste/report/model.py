@@ -23,6 +23,9 @@ COMPARED = (
 )  # fmt: skip
 """What git keeps of a comparison's score."""
 
+MEASURED = ("answering_seconds", "tokens", "read_tokens")
+"""What git keeps of an evaluation's effort, where the run tells it."""
+
 LENGTH = ("mean", "n", *ENDS)
 """What git keeps of the answers' length."""
 
@@ -104,7 +107,9 @@ def _evaluation(result: Result) -> dict[str, Any] | None:
     if not found:
         return None
     length = {"length": {key: result.length.get(key) for key in LENGTH}} if result.length else {}
-    return {"samples": found.get("samples"), "seconds": found.get("seconds"), **length}
+    measured = {key: found[key] for key in MEASURED if "answering_seconds" in found and found.get(key) is not None}
+    cost = {} if result.per_thousand is None else {"credits_per_thousand_answers": result.per_thousand}
+    return {"samples": found.get("samples"), "seconds": found.get("seconds"), **measured, **cost, **length}
 
 
 def failure_body(result: Result) -> dict[str, Any] | None:

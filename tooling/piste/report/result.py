@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from piste import cost, scores
+from piste.cost import TokenPrices
 from piste.experiment import Document, Experiment, Variant, primary_score
 from piste.gates import Outcome
 from piste.measures import recipe_of, recipes, seeds_key
@@ -25,6 +26,8 @@ POINTS = 200
 """The most points of a curve that git keeps."""
 
 Curve = Sequence[tuple[float, float]]
+
+"""Credits per million tokens of hosted models, `input` and `output`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Comparison:
     place: str = ""
     length: Mapping[str, Any] = field(default_factory=dict)
     answer_tokens: float | None = None
+    per_thousand: float | None = None
 
     @property
     def title(self) -> str:
@@ -57,7 +61,7 @@ class Result:
     `no_comparison` says why `comparison` is None where the experiment asks for one. `seeds` compares, by score, all
     runs that differ from this one in their seed alone with those of the other recipe. `looks` counts the trainings that
     had been scored on the same rows by then, this one among them. `gates` says how the experiment stands to them, with
-    the result that they are for.
+    the result that they are for. `per_thousand` is what 1,000 answers cost, in credits at list price.
     """
 
     experiment: Experiment
@@ -70,6 +74,7 @@ class Result:
     seeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     looks: int = 0
     gates: Sequence[Outcome] = ()
+    per_thousand: float | None = None
 
     @property
     def training_status(self) -> Status | None:
@@ -163,7 +168,11 @@ class Result:
 
 
 def results(
-    experiments: Sequence[Experiment], variants: Sequence[Variant], runs: Sequence[Run], rates: Mapping[str, float]
+    experiments: Sequence[Experiment],
+    variants: Sequence[Variant],
+    runs: Sequence[Run],
+    rates: Mapping[str, float],
+    tokens: TokenPrices | None = None,
 ) -> dict[str, list[Result]]:
     """Of every variant with an ended run, by experiment and in the order of `variants`."""
     history = History(runs)
@@ -173,7 +182,7 @@ def results(
     found: dict[str, list[Result]] = {}
     for experiment in experiments:
         ended = [variant for variant in by_name[experiment.name] if history.of(variant)]
-        every = [_result(experiment, variant, history, by_name, rates) for variant in ended]
+        every = [_result(experiment, variant, history, by_name, rates, tokens or {}) for variant in ended]
         # One family of comparisons for each split: what is looked at on test was chosen on validation.
         splits = dict.fromkeys(variant.split for variant in ended)
         families = ([one for one in every if one.variant.split == split] for split in splits)
@@ -196,9 +205,11 @@ def _result(
     history: History,
     variants: Mapping[str, Sequence[Variant]],
     rates: Mapping[str, float],
+    tokens: TokenPrices,
 ) -> Result:
     run = history.of(variant)[0]
     alone = Result(experiment, variant, run, history.trainer(run), None, "", rates, looks=history.looks(run))
+    alone = replace(alone, per_thousand=_per_thousand(run, history, rates, tokens))
     compare = experiment.document.get("compare")
     if not compare or run.evaluation is not Status.DONE:
         return alone
@@ -207,6 +218,7 @@ def _result(
     if target is None or other is None:
         return replace(alone, no_comparison=why)
     comparison = _comparison(target, other, run.comparisons[other.name])
+    comparison = replace(comparison, per_thousand=_per_thousand(other, history, rates, tokens))
     seeds = _seeds(variant, target, variants, history)
     return replace(alone, comparison=comparison, no_comparison=why, seeds=seeds)
 
@@ -286,6 +298,22 @@ def cost_of(run: Run, rates: Mapping[str, float]) -> dict[str, Any] | None:
     seconds, rate = lasted.total_seconds(), rates[family]
     found = cost.credits(seconds, nodes, rate)
     return {"credits": found, "rate": rate, "family": family, "nodes": nodes, "seconds": seconds}
+
+
+def _per_thousand(run: Run, history: History, rates: Mapping[str, float], tokens: TokenPrices) -> float | None:
+    """None where the time or the tokens of the answers, or their price, are not known."""
+    answerer = history.answerer(run)
+    found, train = evaluation_of(answerer), (run.spec.get("experiment") or {}).get("train") or {}
+    answers, seconds = found.get("samples"), found.get("answering_seconds")
+    if answerer is None or not answers or not seconds:
+        return None
+    if "hosted" in train:
+        used = float(found.get("read_tokens") or 0), float(found.get("tokens") or 0)
+        spent = cost.of_tokens(str(train["hosted"]), used, tokens)
+        return None if spent is None else spent / answers * 1000
+    rate = rates.get(str(answerer.provenance.get("family") or ""))
+    nodes = int(answerer.provenance.get("nodes") or 1)
+    return None if rate is None else cost.of_answers_by_time(seconds, answers, nodes, rate)
 
 
 def curve(points: Any, most: int = POINTS) -> Curve:

@@ -33,22 +33,36 @@ def score_table(result: Result, up: str) -> list[str]:
     if result.comparison is None:
         rows = [[bold(result, name), _mean(score), str(score["n"])] for name, score in result.scores.items()]
         table = words.table(("score", "mean (95% interval)", "n"), rows, 2)
-        return [*table, *not_compared(result), *length(result)]
+        return [*table, *not_compared(result), *beside(result)]
     head = ("score", "this (95% interval)", comparison_link(result, up), "difference (95% interval)", "verdict")
-    return [*words.table(head, [compared_row(result, name) for name in result.scores], 4), *length(result)]
+    return [*words.table(head, [compared_row(result, name) for name in result.scores], 4), *beside(result)]
 
 
-def length(result: Result) -> list[str]:
-    """How long the answers are, and how that changed: what is longer may score otherwise for no other reason."""
+def beside(result: Result) -> list[str]:
+    """What scores are to be read with: how long answers are, and what they cost."""
+    said = " ".join(filter(None, (_length(result), _per_thousand(result))))
+    return ["", said] if said else []
+
+
+def _per_thousand(result: Result) -> str:
+    if result.per_thousand is None:
+        return ""
+    other = result.comparison.per_thousand if result.comparison else None
+    theirs = "" if other is None else f" (the comparison's {words.credit_text(other)})"
+    return f"1,000 answers cost about {words.credit_text(result.per_thousand)}{theirs} at list price."
+
+
+def _length(result: Result) -> str:
+    """What is longer may score otherwise for no other reason."""
     if not result.length:
-        return []
+        return ""
     said = f"Answers have {result.length['mean']:,.0f} characters on average"
     found = result.comparison.length if result.comparison else None
     if not found:
-        return ["", f"{said}."]
+        return f"{said}."
     less = "more" if found["difference"] > 0 else "fewer"
     spread = "" if found["low"] is None else f" (95% interval {_whole(found['low'])} to {_whole(found['high'])})"
-    return ["", f"{said}, {abs(found['difference']):,.0f} {less} than the comparison's{spread}: {found['verdict']}."]
+    return f"{said}, {abs(found['difference']):,.0f} {less} than the comparison's{spread}: {found['verdict']}."
 
 
 def _whole(value: float) -> str:

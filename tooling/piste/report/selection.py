@@ -19,9 +19,12 @@ class History:
         self._trained: dict[str, list[Run]] = defaultdict(list)
         self._named: dict[str, list[Run]] = defaultdict(list)
         self._looked: dict[str, list[Run]] = defaultdict(list)
+        self._answered: dict[tuple[str, str], list[Run]] = defaultdict(list)
         for run in sorted(runs, key=_rank, reverse=True):
             if run.training is Status.DONE:
                 self._trained[run.digests.training].append(run)
+            if run.evaluation is Status.DONE and "generate" in run.steps:
+                self._answered[run.digests.training, run.digests.generation].append(run)
             if ended(run):
                 self._evaluated[run.digests.training, run.digests.evaluation].append(run)
                 if not run.smoke:
@@ -44,6 +47,13 @@ class History:
         """How many trainings had been scored on the rows of a run when it was, itself among them."""
         by_then = (one for one in self._looked[_rows(run)] if _when(one) <= _when(run))
         return len({one.digests.training for one in by_then if one.evaluation is Status.DONE})
+
+    def answerer(self, run: Run) -> Run | None:
+        """The run in which the model gave the answers that `run` scored."""
+        if "generate" in run.steps:
+            return run
+        answered = self._answered.get((run.digests.training, run.digests.generation))
+        return answered[0] if answered else None
 
     def latest(self, experiment: str) -> Run | None:
         """The last ended run under this name, whatever its digests."""
