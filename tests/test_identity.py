@@ -30,6 +30,7 @@ SAME: dict[str, dict[str, Any]] = {
     "suite title": {"suite.title": "Another"},
     "batch size of generation": {"suite.generate.batch_size": 3},
     "what difference is of interest": {"suite.scores.0": {"name": "json_valid", "minimum": 0.1}},
+    "a score's option as its default": {"suite.scores.0": {"name": "json_valid", "unit": "characters"}},
     "which direction is better": {"suite.scores.0": {"name": "json_valid", "better": "lower"}},
 }
 TRAINS: dict[str, dict[str, Any]] = {

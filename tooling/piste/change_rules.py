@@ -50,7 +50,10 @@ def _below(node: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 @cache
 def defaults(kind: Kind) -> Mapping[Path, Any]:
-    """The schema's defaults by path. None for recipes: ArcticTraining's defaults are never filled in."""
+    """The schema's defaults by path, with * for the places of a list.
+
+    None for recipes: ArcticTraining's defaults are never filled in.
+    """
     return {} if kind == "recipe" else dict(_defaults(schema(kind), ()))
 
 
@@ -64,3 +67,4 @@ def _defaults(node: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]
         if "default" in child:
             yield (*path, key), child["default"]
         yield from _defaults(child, (*path, key))
+        yield from _defaults(child.get("items", {}), (*path, key, "*"))

@@ -101,8 +101,8 @@ def only(rule: str, document: Document, kind: Kind) -> Any:
 
 def is_default(kind: Kind, path: Path, value: Any) -> bool:
     """Whether saying this is the same as saying nothing."""
-    standard = defaults(kind)
-    return path in standard and normal(standard[path]) == normal(value)
+    standard, key = defaults(kind), tuple("*" if isinstance(part, int) else part for part in path)
+    return key in standard and normal(standard[key]) == normal(value)
 
 
 def _project(value: Any, path: Path, counts: Callable[[Path, Any], bool], has_rule: Callable[[Path], bool]) -> Any:

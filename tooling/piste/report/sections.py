@@ -60,9 +60,9 @@ def _length(result: Result) -> str:
     found = result.comparison.length if result.comparison else None
     if not found:
         return f"{said}."
-    less = "more" if found["difference"] > 0 else "fewer"
+    amount = f"{abs(found['difference']):,.0f} {'more' if found['difference'] > 0 else 'fewer'} than"
     spread = "" if found["low"] is None else f" (95% interval {_whole(found['low'])} to {_whole(found['high'])})"
-    return f"{said}, {abs(found['difference']):,.0f} {less} than the comparison's{spread}: {found['verdict']}."
+    return f"{said}, {amount} the comparison's{spread}: {found['verdict']}."
 
 
 def _whole(value: float) -> str:
