@@ -91,6 +91,14 @@ def test_a_new_score_scores_the_predictions_there_are() -> None:
     assert made.actions[0].run == run(LORA)
 
 
+def test_a_score_that_asks_the_model_generates_with_the_checkpoint_there_is() -> None:
+    asking = variant(**{"suite.scores.1": {"name": "reference_loss"}})
+    verb, steps, reason = one(plan([asking], [run(LORA)]))
+    assert (verb, steps, reason) == ("evaluate", EVALUATION, "suite.scores[1].name – → reference_loss")
+    more = variant(**{"suite.scores.1": {"name": "reference_loss"}, "suite.scores.0": {"name": "perplexity"}})
+    assert one(plan([more], [run(asking)]))[:2] == ("evaluate", SCORE)
+
+
 def test_longer_generation_generates_with_the_checkpoint_there_is() -> None:
     made = plan([variant(**{"suite.generate.max_new_tokens": 99})], [run(LORA)])
     assert one(made) == ("evaluate", EVALUATION, "suite.generate.max_new_tokens 160 → 99")
