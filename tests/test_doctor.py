@@ -132,6 +132,8 @@ def test_the_looking_role_gets_nothing_of_rows_and_files() -> None:
         "GRANT MONITOR ON FUTURE SERVICES IN SCHEMA LIVE.RUNS TO ROLE ACME_LOOK",
         "GRANT ROLE ACME_LOOK TO USER ACME_LOOK",
         "GRANT SELECT ON VIEW LIVE.RUNS.LEDGER_LATEST TO ROLE ACME_LOOK",
+        "GRANT SELECT ON VIEW LIVE.RUNS.RUNS TO ROLE ACME_LOOK",
+        "GRANT SELECT ON VIEW LIVE.RUNS.SCORES TO ROLE ACME_LOOK",
     ]
 
 
@@ -149,6 +151,9 @@ def account(role: str, **answers: Rows | None) -> Any:
         return known.get(longest)
 
     return ask
+
+
+TABLES_AND_VIEWS = ("LEDGER", "PREDICTIONS", "SAMPLE_SCORES", "JUDGEMENTS", "LEDGER_LATEST", "RUNS", "SCORES")
 
 
 def grants(*rights: tuple[str, str, str]) -> Rows:
@@ -177,8 +182,9 @@ def test_who_owns_may_do_all() -> None:
 
 
 def test_tables_that_another_role_made_are_to_be_granted() -> None:
-    named = [{"name": name} for name in ("LEDGER", "PREDICTIONS", "SAMPLE_SCORES", "JUDGEMENTS", "LEDGER_LATEST")]
-    mine = grants(("SELECT", "TABLE", "PISTE.DEV.LEDGER"), ("OWNERSHIP", "VIEW", "PISTE.DEV.LEDGER_LATEST"))
+    named = [{"name": name} for name in TABLES_AND_VIEWS]
+    views = (("OWNERSHIP", "VIEW", f"PISTE.DEV.{name}") for name in TABLES_AND_VIEWS[4:])
+    mine = grants(("SELECT", "TABLE", "PISTE.DEV.LEDGER"), *views)
     finding = found(account("RUNNER", SHOW_TABLES=named, SHOW_VIEWS=named, SHOW_GRANTS_TO_ROLE_RUNNER=mine), "tables")
     assert (finding.well, finding.by) == (False, "ACCOUNTADMIN")
     assert finding.sql.splitlines() == [
@@ -188,9 +194,8 @@ def test_tables_that_another_role_made_are_to_be_granted() -> None:
         "GRANT SELECT, INSERT, UPDATE ON TABLE PISTE.DEV.JUDGEMENTS TO ROLE RUNNER;",
     ]
     finding = found(account("RUNNER", SHOW_TABLES=named[:2], SHOW_VIEWS=[]), "tables")
-    assert (
-        "not there: SAMPLE_SCORES, JUDGEMENTS, LEDGER_LATEST; the first `piste apply` makes them too" in finding.detail
-    )
+    missing = "SAMPLE_SCORES, JUDGEMENTS, LEDGER_LATEST, RUNS, SCORES"
+    assert f"not there: {missing}; the first `piste apply` makes" in finding.detail
 
 
 def test_what_the_looking_role_can_t_see_is_not_called_missing() -> None:
@@ -208,6 +213,8 @@ def test_what_the_looking_role_can_t_see_is_not_called_missing() -> None:
         "MONITOR on compute pool PISTE_CPU",
         "MONITOR on future services in schema PISTE.DEV",
         "SELECT on view PISTE.DEV.LEDGER_LATEST",
+        "SELECT on view PISTE.DEV.RUNS",
+        "SELECT on view PISTE.DEV.SCORES",
         "limits of role PISTE_LOOK",
     }
 

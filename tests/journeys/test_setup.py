@@ -16,6 +16,7 @@ from snowflake.snowpark import Session
 import snowglobe
 from issuer import Issuer
 from piste.cli import main
+from piste.tables import PRIVILEGES
 from showcase import loader, soap_notes
 from snowglobe import Globe
 
@@ -203,10 +204,7 @@ def test_each_user_does_its_part(login: Callable[[str], None], globe: Globe) -> 
     made = {
         (row["privilege"], row["name"]) for row in _grants(globe, "PISTE_SUBMIT") if row["privilege"] == "OWNERSHIP"
     }
-    assert made == {
-        ("OWNERSHIP", f"PISTE.DEV.{name}")
-        for name in ("LEDGER", "PREDICTIONS", "SAMPLE_SCORES", "JUDGEMENTS", "LEDGER_LATEST")
-    }
+    assert made == {("OWNERSHIP", f"PISTE.DEV.{name}") for name in PRIVILEGES}
 
 
 def _grants(globe: Globe, role: str) -> list[Any]:

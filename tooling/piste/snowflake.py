@@ -29,7 +29,7 @@ from piste.errors import SnowflakeRefused, SnowflakeUnreachable
 from piste.experiment import JUDGE, PAIRWISE
 from piste.observed import CLAIM, FENCE, Event, Job, Observation, Stage, is_closed
 from piste.payload import Payload
-from piste.tables import TABLES
+from piste.tables import TABLES, view_statements
 
 T = TypeVar("T")
 
@@ -199,10 +199,19 @@ class Account:
         with contextlib.suppress(SnowparkClientException, ConnectorError):
             self._session.close()
 
-    def prepare(self) -> None:
-        """Create the ledger and the tables of predictions and scores where they are missing."""
+    def prepare(self, views_again: bool = False) -> None:
+        """Create the tables and views where they are missing; `views_again` makes those for people anew.
+
+        A table of theirs that has a view's name stays as it is: nothing of ours reads these views.
+        """
         for statement in TABLES:
             self._sql(statement)
+        for statement in view_statements(views_again):
+            try:
+                self._sql(statement)
+            except SnowflakeRefused as refused:
+                if refused.code != EXISTS:
+                    raise
 
     def observe(self) -> Observation:
         """All that is known of all runs: three statements, however many there are."""

@@ -1,4 +1,4 @@
-"""The environment's own tables and view, and the statements that make them where they are missing."""
+"""The environment's own tables and views, and the statements that make them where they are missing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,117 @@ TABLES = (
 )
 """`BODY:other` keeps one comparison per other run, and one verdict per judge; it is NULL in all other events."""
 
+_RUNS = """
+SELECT RUN,
+  CLAIMED:experiment::VARCHAR AS EXPERIMENT,
+  CLAIMED:variant::VARCHAR AS VARIANT,
+  CLAIMED:spec.experiment.evaluate.suite::VARCHAR AS SUITE,
+  COALESCE(CLAIMED:spec.split::VARCHAR, '') AS SPLIT,
+  CASE WHEN COALESCE(TRAINING, 'done') <> 'done' THEN TRAINING ELSE EVALUATION END AS STATUS,
+  TRAINING AS TRAINING_STATUS,
+  EVALUATION AS EVALUATION_STATUS,
+  COALESCE(ENDED:failure.kind::VARCHAR, FINISHED:failure.kind::VARCHAR) AS FAILURE,
+  CLAIMED:digests.training::VARCHAR AS TRAINING_DIGEST,
+  CLAIMED:digests.generation::VARCHAR AS GENERATION_DIGEST,
+  CLAIMED:digests.scoring::VARCHAR AS SCORING_DIGEST,
+  CLAIMED:digests.suite::VARCHAR AS SUITE_DIGEST,
+  CLAIMED:attempt::INTEGER AS ATTEMPT,
+  COALESCE(CLAIMED:provenance.tried::BOOLEAN, FALSE) AS TRIED,
+  CLAIMED:provenance.actor::VARCHAR AS ACTOR,
+  CLAIMED:provenance.branch::VARCHAR AS BRANCH,
+  CLAIMED:provenance.commit::VARCHAR AS COMMIT_SHA,
+  CLAIMED:provenance.pool::VARCHAR AS POOL,
+  CLAIMED:provenance.family::VARCHAR AS INSTANCE_FAMILY,
+  CLAIMED:provenance.nodes::INTEGER AS NODES,
+  CLAIMED_AT, STARTED_AT, ENDED_AT, SECONDS,
+  SECONDS / 3600 * CLAIMED:provenance.nodes::FLOAT * CLAIMED:provenance.rate::FLOAT AS CREDITS
+FROM (
+  SELECT RUN, CLAIMED, ENDED, FINISHED, CLAIMED_AT, STARTED_AT, ENDED_AT,
+    COALESCE(ENDED:training::VARCHAR, FINISHED:training.status::VARCHAR) AS TRAINING,
+    COALESCE(ENDED:evaluation::VARCHAR, FINISHED:evaluation.status::VARCHAR,
+      CASE WHEN STARTED_AT IS NOT NULL THEN 'running' WHEN SUBMITTED_AT IS NOT NULL THEN 'pending' ELSE 'claimed' END
+    ) AS EVALUATION,
+    TIMESTAMPDIFF('millisecond', STARTED_AT, ENDED_AT) / 1000 AS SECONDS
+  FROM (
+    SELECT RUN, CLAIMED, ENDED, FINISHED, SUBMITTED_AT,
+      COALESCE(CLAIMED:at::TIMESTAMP_LTZ, FIRST_AT) AS CLAIMED_AT,
+      COALESCE(ENDED:started_at::TIMESTAMP_LTZ, BEGUN_AT) AS STARTED_AT,
+      COALESCE(ENDED:ended_at::TIMESTAMP_LTZ, FINISHED_AT, LAST_AT) AS ENDED_AT
+    FROM (
+      SELECT RUN,
+        PARSE_JSON(MAX(IFF(EVENT = 'claimed', TO_JSON(BODY), NULL))) AS CLAIMED,
+        PARSE_JSON(MAX(IFF(EVENT = 'ended', TO_JSON(BODY), NULL))) AS ENDED,
+        PARSE_JSON(MAX(IFF(EVENT = 'finished', TO_JSON(BODY), NULL))) AS FINISHED,
+        MAX(IFF(EVENT = 'claimed', AT, NULL)) AS FIRST_AT,
+        MAX(IFF(EVENT = 'submitted', AT, NULL)) AS SUBMITTED_AT,
+        MAX(IFF(EVENT = 'started', AT, NULL)) AS BEGUN_AT,
+        MAX(IFF(EVENT = 'finished', AT, NULL)) AS FINISHED_AT,
+        MAX(IFF(EVENT = 'ended', AT, NULL)) AS LAST_AT
+      FROM LEDGER_LATEST
+      WHERE EVENT IN ('claimed', 'submitted', 'started', 'finished', 'ended')
+      GROUP BY RUN
+    )
+    WHERE CLAIMED IS NOT NULL
+  )
+)"""
+
+_SCORES = """
+SELECT FOUND.RUN, FOUND.SCORE, '' AS FIELD, FOUND.MEAN, FOUND.N,
+  MEASURED.BODY:low::FLOAT AS LOW,
+  MEASURED.BODY:high::FLOAT AS HIGH,
+  MEASURED.BODY:method::VARCHAR AS METHOD,
+  COMPARED.OTHER,
+  COMPARED.BODY:n::INTEGER AS PAIRS,
+  COMPARED.BODY:mean_b::FLOAT AS OTHER_MEAN,
+  COMPARED.BODY:difference::FLOAT AS DIFFERENCE,
+  COMPARED.BODY:low::FLOAT AS DIFFERENCE_LOW,
+  COMPARED.BODY:high::FLOAT AS DIFFERENCE_HIGH,
+  COMPARED.BODY:p_value::FLOAT AS P_VALUE,
+  COMPARED.BODY:test::VARCHAR AS TEST
+FROM (
+  SELECT L.RUN, S.KEY AS SCORE, S.VALUE:mean::FLOAT AS MEAN, S.VALUE:n::INTEGER AS N
+  FROM LEDGER_LATEST L, LATERAL FLATTEN(INPUT => L.BODY:results.evaluation.scores) S
+  WHERE L.EVENT = 'ended' AND S.VALUE:mean::FLOAT IS NOT NULL
+) FOUND
+LEFT JOIN (
+  SELECT L.RUN, S.KEY AS SCORE, S.VALUE AS BODY
+  FROM LEDGER_LATEST L, LATERAL FLATTEN(INPUT => L.BODY:scores) S
+  WHERE L.EVENT = 'measured'
+) MEASURED ON MEASURED.RUN = FOUND.RUN AND MEASURED.SCORE = FOUND.SCORE
+LEFT JOIN (
+  SELECT L.RUN, L.BODY:other::VARCHAR AS OTHER, S.KEY AS SCORE, S.VALUE AS BODY
+  FROM LEDGER_LATEST L, LATERAL FLATTEN(INPUT => L.BODY:scores) S
+  WHERE L.EVENT = 'compared'
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY L.RUN, S.KEY ORDER BY L.AT DESC, L.BODY:other::VARCHAR) = 1
+) COMPARED ON COMPARED.RUN = FOUND.RUN AND COMPARED.SCORE = FOUND.SCORE
+UNION ALL
+SELECT L.RUN, S.KEY, F.KEY, F.VALUE::FLOAT, S.VALUE:n::INTEGER,
+  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM LEDGER_LATEST L,
+  LATERAL FLATTEN(INPUT => L.BODY:results.evaluation.scores) S,
+  LATERAL FLATTEN(INPUT => S.VALUE:per_field) F
+WHERE L.EVENT = 'ended' AND F.VALUE::FLOAT IS NOT NULL"""
+
+VIEWS = {"RUNS": _RUNS, "SCORES": _SCORES}
+"""For people and their notebooks: docs/notebooks.md says what each column means. Columns are added, never changed."""
+
+VIEWS_VERSION = 1
+"""Of those queries; the ledger says by which its views were made, and older ones are made again."""
+
+
+def view_statements(again: bool = False) -> tuple[str, ...]:
+    """What makes the views where they are missing, or `again`, with the grants that were made on them."""
+    create, grants = ("CREATE OR REPLACE VIEW", " COPY GRANTS") if again else ("CREATE VIEW IF NOT EXISTS", "")
+    return tuple(f"{create} {name}{grants} AS{query}" for name, query in VIEWS.items())
+
+
 PRIVILEGES = {
     "LEDGER": ("TABLE", ("SELECT", "INSERT")),
     "PREDICTIONS": ("TABLE", ("SELECT", "INSERT", "DELETE")),
     "SAMPLE_SCORES": ("TABLE", ("SELECT", "INSERT", "DELETE")),
     "JUDGEMENTS": ("TABLE", ("SELECT", "INSERT", "UPDATE")),
     "LEDGER_LATEST": ("VIEW", ("SELECT",)),
+    **dict.fromkeys(VIEWS, ("VIEW", ("SELECT",))),
 }
 """What whoever submits, and so the job, does with each."""
 

@@ -38,7 +38,7 @@ _MOMENTS = {
 _MOMENT = re.compile(rf"CAST\({clock.FUNCTION}\(\) AS (\w+)\)")
 _MOMENT_NAMES = {"DATE": "CURRENT_DATE()", "TIMESTAMPNTZ": "SYSDATE()"}
 _UNKNOWN = re.compile(
-    r"\bSYSTEM\$\w+|!\s*SPCS_\w+|\b(?:JOB\s+SERVICE|COMPUTE\s+POOL|EXPERIMENT|CODE\s+BUNDLE|IMAGE\s+REPOSITORY)\b(?!\s*[,.=)])"
+    r"\bSYSTEM\$\w+|!\s*SPCS_\w+|\b(?:JOB\s+SERVICE|COMPUTE\s+POOL|CODE\s+BUNDLE|IMAGE\s+REPOSITORY)\b(?!\s*[,.=)])"
     r"|\bAI_\w+\s*\(|\bSNOWFLAKE\s*\.\s*(?:CORTEX|SPCS|ML)\b|\bCORTEX\s*\.|\bEXECUTE\s+(?:JOB|CODE)\b", re.IGNORECASE,
 )  # fmt: skip
 # Names in Snowflake, syntax to sqlglot or DuckDB unless an argument follows (time travel, sampling).

@@ -10,7 +10,7 @@ from piste.doctor import sight
 from piste.doctor.sight import Check, Right
 from piste.environment import Environment, Roles
 from piste.experiment import Experiment
-from piste.tables import PRIVILEGES, ROWS, TABLES
+from piste.tables import PRIVILEGES, ROWS, TABLES, VIEWS, view_statements
 
 ADMINISTRATOR: Final = "ACCOUNTADMIN"
 ISSUER: Final = "https://token.actions.githubusercontent.com"
@@ -26,6 +26,9 @@ HUB_HOSTS = (
     "transfer.xethub.hf.co",
 )
 """Where the hub's client asks for a model, and from where it gets the files."""
+
+LOOKED_AT: Final = ("LEDGER_LATEST", *VIEWS)
+"""Views that a role may read that only looks; none has a row of a sample."""
 
 SCHEMA_PRIVILEGES = ("USAGE", "CREATE STAGE", "CREATE TABLE", "CREATE VIEW", "CREATE SERVICE", "CREATE EXPERIMENT")
 """What a role that submits must have on the environment's schema."""
@@ -312,13 +315,13 @@ _NUMBERS = """\
 
 def _tables(place: Place) -> Iterator[Need]:
     topic, roles = "the ledger and the rows of runs, as `piste apply` makes them", place.roles
-    sql = "\n".join([f"USE SCHEMA {place.schema};", *(f"{statement};" for statement in TABLES)])
+    sql = "\n".join([f"USE SCHEMA {place.schema};", *(f"{statement};" for statement in (*TABLES, *view_statements()))])
     check = sight.tables(place.schema, PRIVILEGES, roles.submit)
-    what = "tables LEDGER, PREDICTIONS, SAMPLE_SCORES, JUDGEMENTS and view LEDGER_LATEST"
+    what = f"tables LEDGER, PREDICTIONS, SAMPLE_SCORES, JUDGEMENTS and views {', '.join(LOOKED_AT)}"
     yield Need(topic, what, sql, check, frozenset({roles.submit}), by=roles.submit)
     topic = "the ledger is all that may be looked at, besides jobs and pools"
-    view = f"{place.schema}.LEDGER_LATEST"  # by name: a grant on all future views would cover those of people's rows
-    yield from _may(topic, ["SELECT"], "VIEW", view, [roles.look], roles.submit)
+    for view in LOOKED_AT:  # by name: a grant on all future views would cover those of people's rows
+        yield from _may(topic, ["SELECT"], "VIEW", f"{place.schema}.{view}", [roles.look], roles.submit)
     yield _limits(place, topic)
     yield from _readers(place)
 
@@ -334,13 +337,16 @@ def _limits(place: Place, topic: str) -> Need:
 
     def allowed(right: Right) -> bool:
         by_kind = {("MONITOR", "COMPUTE_POOL"), ("MONITOR", "SERVICE"), ("USAGE", "SCHEMA")}
-        return right[:2] in by_kind or right == ("SELECT", "VIEW", f"{schema}.LEDGER_LATEST")
+        return right[:2] in by_kind or right in {("SELECT", "VIEW", f"{schema}.{view}") for view in LOOKED_AT}
 
     return Need(topic, f"limits of role {look}", "", sight.limits(look, allowed, concerned), frozenset({look}))
 
 
 def _readers(place: Place) -> Iterator[Need]:
-    topic, roles = "rows of predictions, for those two roles alone", place.roles
+    topic, roles = "runs and their scores, for whoever reads predictions", place.roles
+    for view in VIEWS if roles.analyst else ():
+        yield from _may(topic, ["SELECT"], "VIEW", f"{place.schema}.{view}", [roles.analyst], roles.submit)
+    topic = "rows of predictions, for those two roles alone"
     for table in ROWS if roles.analyst else ():
         name = f"{place.schema}.{table}"
         yield from _may(topic, ["SELECT"], "TABLE", name, [roles.analyst], roles.submit)

@@ -11,6 +11,7 @@ from piste.experiment import Digests, Document
 from piste.journeys.reading import Desired
 from piste.observed import LEDGER, LEDGER_VERSION, Observation
 from piste.run import Run
+from piste.tables import VIEWS_VERSION
 
 if TYPE_CHECKING:
     from piste.snowflake import Account
@@ -53,9 +54,12 @@ def _forgetful(desired: Desired, account: Account) -> PolicyRefused:
 
 
 def prepare(account: Account, ledger: Mapping[str, Any], **said: Any) -> None:
-    """Make the tables where they are missing, and let the ledger say what writes it."""
-    account.prepare()
-    wanted = {**ledger, "version": LEDGER_VERSION, "identity": digest.IDENTITY, **said}
+    """Make the tables and views where they are missing, older views anew, and let the ledger say what writes it."""
+    views = ledger.get("views", 0)
+    # Views that no ledger told of are not ours to replace.
+    account.prepare(views_again=0 < views < VIEWS_VERSION)
+    newest = max(views, VIEWS_VERSION)
+    wanted = {**ledger, "version": LEDGER_VERSION, "views": newest, "identity": digest.IDENTITY, **said}
     if wanted != ledger:
         account.record(LEDGER, "version", wanted)
 

@@ -75,7 +75,8 @@ def apply(
 
 @dataclass(frozen=True)
 class _Job:
-    """An action with where and on what it is to run; `credits` is what it may cost at most, None without a price."""
+    """An action with where and on what it is to run; `credits` is what it may cost at most, `rate` what a
+    node costs an hour; None without a price."""
 
     action: Action
     payload: Payload
@@ -83,6 +84,7 @@ class _Job:
     runtime: Runtime
     nodes: int
     credits: float | None
+    rate: float | None
 
 
 def _jobs(desired: Desired, account: Account, due: Plan) -> list[_Job]:
@@ -94,13 +96,14 @@ def _jobs(desired: Desired, account: Account, due: Plan) -> list[_Job]:
 
 def _job(desired: Desired, pool: Pool, code: Mapping[str, bytes], action: Action) -> _Job:
     train = action.variant.spec["experiment"]["train"]
-    credits = at_most(action.variant, desired.settings.credits.get(pool.family))
+    rate = desired.settings.credits.get(pool.family)
+    credits = at_most(action.variant, rate)
     if refused := too_dear(action.variant, credits):
         raise PolicyRefused(refused, "Lower compute.timeout, or raise compute.max_credits. Nothing was submitted.")
     runtime = runtime_of(desired.settings, train.get("runtime", ""))
     files = repository.declared_files(desired.root, desired.experiment(action.variant.experiment))
     made = payload(action, code, files, (desired.settings_root / runtime.lock).read_bytes())
-    return _Job(action, made, pool, runtime, train.get("nodes", 1), credits)
+    return _Job(action, made, pool, runtime, train.get("nodes", 1), credits, rate)
 
 
 def _pool(environment: Environment, pools: Mapping[str, Pool], action: Action) -> Pool:
@@ -177,7 +180,7 @@ def _comment(action: Action, origin: Mapping[str, Any]) -> dict[str, Any]:
 def claimed(job: _Job, origin: Mapping[str, Any], environment: str) -> dict[str, Any]:
     """The ledger's row of a claim; the job carries it too, in case its submitter dies before it is written."""
     variant = job.action.variant
-    where = {"pool": job.pool.name, "family": job.pool.family, "nodes": job.nodes}
+    where = {"pool": job.pool.name, "family": job.pool.family, "nodes": job.nodes, "rate": job.rate}
     provenance = {**origin, "runtime": job.runtime.name, "environment": environment, **where}
     row = claim_row(variant.digests, job.action.steps, variant.spec, provenance, job.action.attempt)
     return {"experiment": variant.experiment, "variant": variant.name, **row}
