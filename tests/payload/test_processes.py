@@ -34,6 +34,10 @@ MASKED = "A row's assistant text stands in its own prompt, so ArcticTraining wou
 RAISED = {
     "misspelt key": (CONFIG % "'asistant': 'x'", ("ValidationError", MISSPELT)),
     "masked answer": (SAMPLE, ("DataError", MASKED)),
+    "a row as a key": (
+        "import pydantic; pydantic.TypeAdapter(dict[str, int]).validate_python({'Smith': 'x'})",
+        ("ValidationError", ""),
+    ),
     "any error": ("raise ValueError('patient Smith')", ("ValueError", "")),
 }
 IN_TRAINING = """

@@ -165,6 +165,8 @@ model.dtype
         (1, ("SnowparkSQLException", 630, ""), "", "platform", "SnowparkSQLException", "error 000630"),
         (1, None, "x (1304): 002003 (42S02): Object 'SMITH'", "data", "SnowparkSQLException", "does not exist"),
         (1, None, "torch.OutOfMemoryError: CUDA Smith\n", "training", "OutOfMemoryError", "OutOfMemoryError"),
+        (1, None, "PatientSmithError: Smith\n", "training", "", "an error"),
+        (1, None, "ValueError: Smith\nSmithError: a row of data\n", "training", "ValueError", "ValueError"),
         (1, None, "", "training", "", "an error"),
     ],
 )

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Optional
 
 from arctic_training.checkpoint.ds_engine import DSCheckpointEngine
+from arctic_training.config.base import BaseConfig
 from arctic_training.config.trainer import load_user_module_from_path
 from arctic_training.data.snowflake_source import SnowflakeDataSource, SnowflakeSourceConfig
 from arctic_training.metrics import gather_object
@@ -263,11 +264,10 @@ CALLBACKS = (
 STATE_CALLBACKS = (("pre-save", name_state_by_its_weights), ("post-save", restore_count))
 
 
-def _trainers(parent: type[Trainer]) -> Iterator[type[Trainer]]:
-    """Each class has its own list of callbacks, copied from its parent when it was defined."""
-    yield parent
-    for child in parent.__subclasses__():
-        yield from _trainers(child)
+def _below(owner: type[Any]) -> Iterator[type[Any]]:
+    for child in owner.__subclasses__():
+        yield child
+        yield from _below(child)
 
 
 def note_error(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -279,11 +279,14 @@ def note_error(kind: type[BaseException], error: BaseException, traceback: Trace
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """The type, and a message only where it can't hold a row: our own, and the names of a recipe's wrong keys."""
+    """The type, and a message only where it can't hold a row: our own, and the names of a recipe's wrong keys.
+
+    Other things that are validated may have rows for keys.
+    """
     found: dict[str, Any] = {"type": type(error).__name__, "snowflake": failure.snowflake_code(error), "message": ""}
     if isinstance(error, templates.DataError):
         found["message"] = str(error)
-    elif isinstance(error, ValidationError):
+    elif isinstance(error, ValidationError) and error.title in {config.__name__ for config in _below(BaseConfig)}:
         wrong = [f"{'.'.join(map(str, item['loc'])) or 'recipe'} ({item['type']})" for item in error.errors()]
         found["message"] = ", ".join(dict.fromkeys(wrong))
     return found
@@ -301,7 +304,7 @@ def _add(owner: type[Any], callbacks: Iterable[tuple[str, Callable[..., Any]]]) 
 
 
 sys.excepthook = note_error
-for trainer in _trainers(Trainer):
+for trainer in (Trainer, *_below(Trainer)):  # each has its own list of callbacks, copied when it was defined
     _add(trainer, CALLBACKS)
 _add(DSCheckpointEngine, STATE_CALLBACKS)
 _load_user_code()

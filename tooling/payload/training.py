@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import re
@@ -28,6 +29,14 @@ HOOKS = "payload_hooks.py"
 FINISHED = "*** Training finished normally."
 _EARLY = re.compile(r"\*\*\* Exiting training early because training (.*)")
 _EXCEPTION = re.compile(r"^(?:\[rank\d+\]: )?(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception))\b", re.M)
+_KNOWN_EXCEPTIONS = {
+    *(name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, Exception)),
+    *("ValidationError", "DataError", "SnowparkSQLException", "ProgrammingError", "DatabaseError", "OperationalError"),
+    *("OutOfMemoryError", "AcceleratorError", "DistBackendError", "DistNetworkError", "DistStoreError"),
+    *("ChildFailedError", "CalledProcessError", "JSONDecodeError", "TemplateError", "UndefinedError"),
+    *("SafetensorError", "HFValidationError", "LocalEntryNotFoundError", "UnpicklingError", "RayActorError"),
+}
+"""A log may print rows, and a row may look like the name of an exception: only these are taken from it."""
 _MISSING_OBJECT = re.compile(r"\b002003\b")
 
 _CPU_ONLY = {"DS_ACCELERATOR": "cpu", "GOMP_SPINCOUNT": "100000"}
@@ -198,7 +207,7 @@ def _error(training: Training) -> Mapping[str, Any]:
     if noted.exists():
         return dict(json.loads(noted.read_text()))
     text = training.log.read_text(errors="replace") if training.log.exists() else ""
-    names = _EXCEPTION.findall(text)
+    names = [name for name in _EXCEPTION.findall(text) if name in _KNOWN_EXCEPTIONS]
     missing = 2003 if _MISSING_OBJECT.search(text) else None
     return {"type": names[-1] if names else "", "snowflake": missing, "message": ""}
 
