@@ -12,6 +12,9 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 if __name__ == "__main__":
     from deepspeed.accelerator import get_accelerator
 
+    from payload.training import drop_stale_locks
+
+    drop_stale_locks(Path(os.environ["TORCH_EXTENSIONS_DIR"]))
     for name in ("ShareMemCommBuilder", "FusedAdamBuilder"):
         builder = get_accelerator().create_op_builder(name)
         if builder is not None:

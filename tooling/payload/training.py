@@ -101,7 +101,7 @@ def train(
 ) -> tuple[Training, int]:
     """Run the recipe in `folder`; the exit code alone does not tell whether it went well, see `verify`."""
     shutil.copyfile(app / "payload" / "hooks.py", folder / HOOKS)
-    _drop_stale_locks(Path(os.environ.get("TORCH_EXTENSIONS_DIR", "~/.cache/torch_extensions")).expanduser())
+    drop_stale_locks(Path(os.environ.get("TORCH_EXTENSIONS_DIR", "~/.cache/torch_extensions")).expanduser())
     started = time.monotonic()
     steps = Lines(folder / "output" / "steps.jsonl")
 
@@ -119,7 +119,7 @@ def train(
     return Training(folder, log, round(time.monotonic() - started, 1), resumed, stopped), code
 
 
-def _drop_stale_locks(extensions: Path, seconds: float = 600.0) -> None:
+def drop_stale_locks(extensions: Path, seconds: float = 600.0) -> None:
     """A process killed while DeepSpeed compiles leaves its lock, and every later one would wait for it for ever."""
     for lock in extensions.rglob("lock"):
         if time.time() - lock.stat().st_mtime > seconds:
