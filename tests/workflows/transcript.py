@@ -12,7 +12,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from workflows.hub import Pull
+from world import ROOT
+
+from workflows.hub import REQUEST_TOKEN, Pull
 from workflows.rehearsal import Ran, Rehearsal, rehearsal
 
 HEAD = """# The loop, rehearsed
@@ -23,7 +25,7 @@ embedded Snowflake. The actions of others (checkout, setup-python, cache, upload
 environments and concurrency, which act does not know, are given by the rehearsal. The model is tiny and really trains.
 Seconds are those of two cores; a cache is restored at once here, and takes GitHub some ten seconds.
 """
-SAID = re.compile(r"\[\w+\] ((?:\d+ runs? |nothing to |\S+: submitted |#\d+).*)")
+SAID = re.compile(r"^\[\w+\] ((?:\d+ runs? |nothing to |\S+: submitted |#\d+).*)", re.MULTILINE)
 """What of a log is worth a place in the transcript."""
 
 LOADED = """
@@ -43,7 +45,10 @@ def main() -> None:
         done = world.shell(sys.executable, "-c", LOADED, str(directory))
         assert done.code == 0, done.err
         parts = [HEAD, *(clean(part, repository) for part in story(repository))]
-        Path(sys.argv[1]).write_text("\n".join(parts))
+        text = "\n".join(parts)
+        secrets = [REQUEST_TOKEN, *repository.hub.tokens, *repository.hub.identities]
+        assert not [one for one in (directory, str(ROOT), "127.0.0.1", *secrets) if one in text]
+        Path(sys.argv[1]).write_text(text)
 
 
 def story(repository: Rehearsal) -> Iterator[str]:
@@ -99,13 +104,8 @@ def told(title: str, event: str, ran: dict[str, Ran]) -> Iterator[str]:
         assert one.well, one.log
         jobs = ", ".join(f"{job} {state}" for job, state in one.jobs.items() if state != "skipped") or "nothing runs"
         yield f"`{event}` → **{name}**: {jobs}, {one.seconds:.0f} s\n"
-        said = [
-            line
-            for line in one.log.splitlines()
-            if re.match(r"\[\w+\] (\d+ runs? |nothing to |\S+: submitted |#\d+)", line)
-        ]
-        if said:
-            yield "```\n" + "\n".join(re.sub(r"^\[\w+\] ", "", line) for line in said) + "\n```\n"
+        if said := SAID.findall(one.log):
+            yield "```\n" + "\n".join(said) + "\n```\n"
 
 
 def comments(repository: Rehearsal, pull: Pull, last: bool = False) -> Iterator[str]:
