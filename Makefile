@@ -41,6 +41,7 @@ test: $(INSTALLED)  ## lint, types and all tests
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=15
 
 rehearsal: $(INSTALLED)  ## the workflows from a branch to the report on main, by act: writes docs/rehearsal.md
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/warm.py
 	@PYTHONPATH=tests:tests/journeys $(BIN)/python -m workflows.transcript docs/rehearsal.md
 
 soak: $(INSTALLED)  ## every boundary and many rounds, through the whole stack: about an hour

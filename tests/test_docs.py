@@ -123,3 +123,12 @@ def _import(package: str, module: str) -> Any:
         return importlib.import_module(f"{package}.{module}")
     except ModuleNotFoundError:
         return None
+
+
+def test_getting_started_is_twelve_steps_at_most_and_each_says_what_one_sees() -> None:
+    text = (ROOT / "docs/getting-started.md").read_text()
+    steps = re.split(r"^(\d+)\. ", text, flags=re.MULTILINE)[1:]
+    numbers, told = [int(one) for one in steps[::2]], steps[1::2]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) <= 12
+    assert [number for number, step in zip(numbers, told, strict=True) if "*You see* " not in step] == []

@@ -113,7 +113,7 @@ class Stack:
             time.sleep(0.2)
         return str(max((job for job in self.jobs() if job["status"] == "RUNNING"), key=_created)["name"][-1])
 
-    def until_jobs_ended(self, seconds: float = 300.0) -> None:
+    def until_jobs_ended(self, seconds: float = 900.0) -> None:
         """Each of them has so long, however many there are."""
         left, end = -1, 0.0
         while live := sum(job["status"] in ("PENDING", "RUNNING", "CANCELLING") for job in self.jobs()):
