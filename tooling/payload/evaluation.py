@@ -48,7 +48,7 @@ class Evaluation:
             [sample, name, "", value] for sample, found in self.aside.items() for name, value in found.items()
         ]
 
-    def summary(self, status: str) -> dict[str, Any]:
+    def summary(self, status: str, suite: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The `evaluation` part of results.json."""
         read = [int(line["READ"]) for line in self.predictions.values() if "READ" in line]
         return {
@@ -59,7 +59,17 @@ class Evaluation:
             "answering_seconds": round(sum(float(line["SECONDS"] or 0) for line in self.predictions.values()), 2),
             "tokens": sum(int(line["TOKENS"] or 0) for line in self.predictions.values()),
             **({"read_tokens": sum(read)} if read else {}),
+            **({"answers": self._faults(suite)} if suite else {}),
             "scores": scores.summary(list(self.values.values())),
+        }
+
+    def _faults(self, suite: Mapping[str, Any]) -> dict[str, int]:
+        """How many answers have no text, and how many ended only because they might not be longer."""
+        most = int(suite.get("generate", {}).get("max_new_tokens", generate.MAX_NEW_TOKENS))
+        lines = self.predictions.values()
+        return {
+            "empty": sum(not (line["PREDICTION"] or "").strip() for line in lines),
+            "cut_off": sum(int(line["TOKENS"] or 0) >= most for line in lines),
         }
 
 

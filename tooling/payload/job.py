@@ -190,7 +190,7 @@ def _evaluate(job: Job, checkpoint: Path | None) -> None:
     _mind_time(job)
     scored = evaluation.score(found, suite, rows, _similarities(job, found, rows))
     job.store.replace_rows("SAMPLE_SCORES", ["SAMPLE_ID", "SCORE", "FIELD", "VALUE"], scored.score_rows())
-    job.evaluation = scored.summary("done")
+    job.evaluation = scored.summary("done", suite)
 
 
 def _similarities(

@@ -11,6 +11,7 @@ from piste.report.result import Result
 from piste.report.sections import (
     comparison_link,
     documents,
+    failures,
     field_table,
     interval,
     plots,
@@ -38,6 +39,7 @@ def page(result: Result, up: str, repository_url: str | None) -> str:
         length_line(result),
         plots(result),
         field_table(result, up),
+        failures(result, up),
         words.folded("Training", training(result)) if result.training else [],
         words.folded("Statistics", statistics(result)) if result.scores else [],
         words.folded("Judge", judge_lines(result)) if result.judge else [],

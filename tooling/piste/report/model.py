@@ -109,7 +109,8 @@ def _evaluation(result: Result) -> dict[str, Any] | None:
     length = {"length": {key: result.length.get(key) for key in LENGTH}} if result.length else {}
     measured = {key: found[key] for key in MEASURED if "answering_seconds" in found and found.get(key) is not None}
     cost = {} if result.per_thousand is None else {"credits_per_thousand_answers": result.per_thousand}
-    return {"samples": found.get("samples"), "seconds": found.get("seconds"), **measured, **cost, **length}
+    answers = {"answers": dict(found["answers"])} if found.get("answers") else {}
+    return {"samples": found.get("samples"), "seconds": found.get("seconds"), **measured, **answers, **cost, **length}
 
 
 def failure_body(result: Result) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from piste.cost import TokenPrices
 from piste.experiment import Document, Experiment, Variant, primary_score
 from piste.gates import Outcome
 from piste.measures import recipe_of, recipes, seeds_key
+from piste.report.faults import faults
 from piste.report.gating import chosen, outcomes
 from piste.report.selection import History, compare_targets, compared_run
 from piste.run import Failure, Run, Status
@@ -47,6 +48,7 @@ class Comparison:
     place: str = ""
     length: Mapping[str, Any] = field(default_factory=dict)
     answer_tokens: float | None = None
+    faults: Mapping[str, int] = field(default_factory=dict)
     per_thousand: float | None = None
 
     @property
@@ -95,6 +97,11 @@ class Result:
     @property
     def evaluation(self) -> Mapping[str, Any]:
         return evaluation_of(self.run)
+
+    @property
+    def faults(self) -> Mapping[str, int]:
+        """Kind -> answers that have it."""
+        return faults(self.evaluation, self.suite)
 
     @property
     def training(self) -> Mapping[str, Any]:
@@ -218,7 +225,8 @@ def _result(
     if target is None or other is None:
         return replace(alone, no_comparison=why)
     comparison = _comparison(target, other, run.comparisons[other.name])
-    comparison = replace(comparison, per_thousand=_per_thousand(other, history, rates, tokens))
+    theirs = faults(evaluation_of(other), target.spec["suite"])
+    comparison = replace(comparison, per_thousand=_per_thousand(other, history, rates, tokens), faults=theirs)
     seeds = _seeds(variant, target, variants, history)
     return replace(alone, comparison=comparison, no_comparison=why, seeds=seeds)
 

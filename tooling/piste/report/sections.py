@@ -7,6 +7,7 @@ from typing import Any
 
 from piste.experiment import VALIDATION
 from piste.report import words
+from piste.report.faults import fault_table
 from piste.report.plain import plain
 from piste.report.plots import Difference
 from piste.report.provenance import provenance
@@ -104,6 +105,15 @@ def _fields(this: Mapping[str, float], other: Mapping[str, float], name: str) ->
         return words.table(("field", "mean"), [[words.code(field), words.number(this[field])] for field in this], 1)
     rows = [[words.code(field), words.number(this[field]), words.number(other.get(field))] for field in this]
     return words.table(("field", "this", name), rows, 2)
+
+
+def failures(result: Result, up: str) -> list[str]:
+    if not result.scores:
+        return []
+    n = int(result.evaluation.get("samples") or next(iter(result.scores.values()))["n"])
+    if result.comparison is None:
+        return fault_table(result.faults, None, n, "")
+    return fault_table(result.faults, result.comparison.faults, n, comparison_link(result, up))
 
 
 def plots(result: Result) -> list[str]:
