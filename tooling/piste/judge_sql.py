@@ -301,7 +301,7 @@ def pairs(judge: Judge, run: str, rival: str) -> str:
 def consistency(judge: Judge, run: str, rival: str) -> str:
     """Of the pairs that were asked: PAIRS, how many said the SAME in both orders, and how often the FIRST one won."""
     return (
-        "SELECT COUNT(*) AS PAIRS, COUNT_IF(SAME) AS SAME, COALESCE(SUM(FIRSTS), 0) AS FIRSTS"
+        "SELECT COUNT(*) AS PAIRS, COALESCE(COUNT_IF(SAME), 0) AS SAME, COALESCE(SUM(FIRSTS), 0) AS FIRSTS"
         f" FROM ({pairs(judge, run, rival)}) WHERE ASKED"
     )
 
@@ -353,7 +353,7 @@ def drift(asked: Questions) -> str:
     """N canaries that have a verdict now, and how many FLIPPED since they were first judged."""
     mine = f"JUDGE = {literal(asked.judge.digest)} AND PARSED"
     return (
-        "SELECT COUNT(*) AS N, COUNT_IF(C.VERDICT <> K.VERDICT) AS FLIPPED"
+        "SELECT COUNT(*) AS N, COALESCE(COUNT_IF(C.VERDICT <> K.VERDICT), 0) AS FLIPPED"
         f" FROM (SELECT * FROM JUDGEMENTS WHERE {_these(asked)} AND PARSED {_ONCE}) C"
         f" JOIN (SELECT * FROM JUDGEMENTS WHERE {mine} AND KIND = 'answer' AND HOW = 'asked' {_ONCE}) K"
         " ON K.RUN = C.RUN AND K.SAMPLE_ID = C.SAMPLE_ID"
