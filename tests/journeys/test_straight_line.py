@@ -115,6 +115,46 @@ def test_collect_writes_reports_and_doing_it_again_does_nothing(world: World) ->
     assert world.git("status", "--porcelain") == ""
 
 
+GATES = [
+    {"score": "json_valid", "at_least": 0},
+    {"score": "exact_match", "no_worse_than": {"experiment": "tiny-base", "margin": 1}},
+    {"score": "json_valid", "at_most": -0.5},
+]
+WAIVER = {"gate": "json_valid at_most", "owner": "@ana", "until": "2999-12-31", "reason": "It is a test."}
+
+
+@pytest.mark.parametrize(
+    ("gates", "waivers", "code", "states"),
+    [
+        (GATES[:2], [], 0, ["passed", "passed"]),
+        (GATES, [], 4, ["passed", "passed", "failed"]),
+        (GATES, [WAIVER], 0, ["passed", "passed", "waived"]),
+        (GATES, [WAIVER | {"until": "2001-12-31"}], 4, ["passed", "passed", "failed"]),
+        ([{"score": "json_valid", "better_than": {"experiment": "tiny-new"}}], [], 3, ["missing"]),
+    ],
+    ids=["passed", "failed", "waived", "expired", "missing"],
+)
+def test_gates_are_judged_without_a_job(world: World, gates: Any, waivers: Any, code: int, states: list[str]) -> None:
+    before = jobs_started(world)
+    world.add("tiny-new", **{"train.seeds": [77]})
+    world.edit("experiments/tiny-lora/experiment.yaml", gates=gates, waivers=waivers)
+    done = world.piste("collect", "--check", "tiny-lora", "--format", "json")
+    found = done.json()["gates"]
+    assert (done.code, [one["state"] for one in found]) == (code, states), done.out + done.err
+    page = (world.root / "experiments/tiny-lora/report/README.md").read_text()
+    for one in found:
+        waived = f", waived by @ana until {one['waiver']['until']}" if one["waiver"] else ""
+        assert f"- **{one['judged']}{waived}** {one['said']}" in page
+    text = world.piste("status", "tiny-lora").out
+    assert "gates: " in text
+    assert ("the waiver of json_valid at_most expired after 2001-12-31" in text) == ("2001" in str(waivers))
+    assert world.piste("collect", "--check", "tiny-base").out == "no gates\n"
+    assert world.piste("collect", "tiny-base").code == 2
+    assert jobs_started(world) == before
+    world.git("checkout", "-q", ".")
+    world.git("clean", "-fdq")
+
+
 KEPT: dict[str, tuple[str, dict[str, Any]]] = {
     "owner": ("experiment.yaml", {"owner": "@ben"}),
     "title": ("experiment.yaml", {"title": "Another title"}),

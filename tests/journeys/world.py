@@ -26,7 +26,7 @@ ROWS = """
 import json, sys
 from snowflake.snowpark import Session
 with Session.builder.configs(dict(connection_name=sys.argv[1], database="PISTE", schema="DEV")).create() as session:
-    print(json.dumps([list(row) for row in session.sql(sys.argv[2]).collect()]))
+    print(json.dumps([list(row) for row in session.sql(sys.argv[2]).collect()], default=str))
 """
 SUITE: dict[str, Any] = {"schema": "suite/v1", "title": "Tiny notes", **tiny.SUITE}
 EXPERIMENT: dict[str, Any] = {

@@ -106,7 +106,8 @@ def _mean(run: Run, score: str) -> Found:
     scores = ((run.results or {}).get("evaluation") or {}).get("scores") or {}
     if scores.get(score, {}).get("mean") is None:
         raise _NoNumberError("the result has no such score")
-    none = {"low": None, "high": None, "method": "the interval is not computed yet; `piste collect` does it"}
+    unknown = "its imported report has no interval" if run.imported else "the interval is not computed yet"
+    none = {"low": None, "high": None, "method": unknown}
     found: dict[str, Any] = {**none, **(run.measured.get("scores") or {}).get(score, {})}
     return {**found, "mean": scores[score]["mean"], "n": scores[score]["n"]}
 
