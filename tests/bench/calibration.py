@@ -66,6 +66,18 @@ def coverage(times: int) -> None:
                 )
                 covered += low <= truth <= high
             report(f"n {n}, {name}", covered / times, *WANTED[n, kind])
+            if kind == "pass/fail":
+                report(f"n {n}, {name}, exactly", exact_coverage(n, truth), *WANTED[n, kind])
+
+
+def exact_coverage(n: int, p: float) -> float:
+    """Over all n + 1 outcomes, without chance: whether a simulated rate is a bias or noise."""
+    intervals = (statistics.mean_interval([1.0] * k + [0.0] * (n - k), None) for k in range(n + 1))
+    return sum(
+        float(stats.binom.pmf(k, n, p))
+        for k, found in enumerate(intervals)
+        if found.low is not None and found.high is not None and found.low <= p <= found.high
+    )
 
 
 def paired(random: numpy.random.Generator, n: int, gain: float, kind: str) -> tuple[dict[str, float], dict[str, float]]:
