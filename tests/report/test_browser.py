@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from report import runs
 
 LORA, BASE, OTHER = "soap-smollm2-lora", "soap-smollm2-base", "other-suite"
 RATES = "soap-smollm2-rates/learning_rate=0.001,seed=1"
-LONGEST = 100
-"""Milliseconds for a table of 2,000 runs to be sorted and laid out."""
 
 
 @pytest.fixture(scope="module")
@@ -222,32 +219,9 @@ def test_it_fits_a_phone(browser: Browser, file: Path) -> None:
         assert page.locator("button").evaluate_all(small) == 0
 
 
-SORT = "sort => { document.querySelector(`[data-sort='${sort}']`).click(); return document.body.clientHeight; }"
-
-
-def processor_time(page: Page, sorts: list[str]) -> list[float]:
-    """Milliseconds that each sort and its layout keep the page busy, as it would be on a machine of its own."""
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def busy() -> float:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return 1_000 * next(float(one["value"]) for one in metrics if one["name"] == "TaskDuration")
-
-    took = []
-    for name in sorts:
-        before = busy()
-        page.evaluate(SORT, name)
-        took.append(busy() - before)
-    return took
-
-
 def test_two_thousand_runs_sort_at_once(browser: Browser, tmp_path: Path) -> None:
     with browsers.opened(browser, write(tmp_path, runs.many(2_000))) as page:
         assert page.locator("#count").inner_text() == "2,000 runs"
-        sorts = page.locator("#runs thead button").evaluate_all("buttons => buttons.map(one => one.dataset.sort)")
-        took = processor_time(page, sorts)
-        assert statistics.median(took) < LONGEST, took
         sort(page, "field accuracy")
         assert column(page, "field accuracy")[:2] == ["1.000", "0.999"]
         rows = page.locator("#runs tbody tr")

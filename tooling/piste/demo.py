@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from piste import settings
@@ -23,8 +23,12 @@ FAMILY = "CPU_X64_S"
 AUTHOR = ("-c", "user.name=piste", "-c", "user.email=piste@localhost", "-c", "commit.gpgsign=false")
 
 
-def demo(root: Path, directory: Path, say: Say) -> int:
-    """Plan, apply, collect and commit below `directory`; 0 if all of it went well."""
+SHORT = ("soap-smollm2-base", "soap-smollm2-lora")
+"""The experiments that show the loop in minutes."""
+
+
+def demo(root: Path, directory: Path, names: Sequence[str] | None, say: Say) -> int:
+    """Plan, apply, collect and commit these experiments, or all, below `directory`; 0 if all of it went well."""
     directory.mkdir(parents=True, exist_ok=True)
     clone = _clone(root, directory / "repository", say)
     environment = settings.read(clone).chosen()
@@ -49,14 +53,16 @@ def demo(root: Path, directory: Path, say: Say) -> int:
             shell.run("piste", "--connection", CONNECTION, "collect")
         else:
             shell.run("piste", "--connection", CONNECTION, "ledger", "new")
-        shell.run("piste", "--connection", CONNECTION, "apply", "--wait", *(_each("--retry", clone) if again else ()))
+        names = _every(clone) if names is None else names
+        retry = [word for name in names for word in ("--retry", name)] if again else []
+        shell.run("piste", "--connection", CONNECTION, "apply", "--wait", *names, *retry)
         shell.run("piste", "--connection", CONNECTION, "collect")
-        shell.run("piste", "--connection", CONNECTION, "status")
+        shell.run("piste", "--connection", CONNECTION, "status", *names)
         _commit(clone, say)
     minutes, seconds = divmod(round(time.monotonic() - started), 60)
     say(f"\nDone in {minutes} min {seconds} s. Open these:")
-    for report in sorted(clone.glob("experiments/*/report/README.md")):
-        say(f"  {_shortest(report)}")
+    for name in names:
+        say(f"  {_shortest(clone / 'experiments' / name / 'report/README.md')}")
     say(f"The embedded Snowflake's stages, jobs and logs: {_shortest(directory / 'snowglobe')}")
     return 0
 
@@ -122,10 +128,8 @@ class _Shell:
             )
 
 
-def _each(option: str, clone: Path) -> list[str]:
-    """The option for every experiment: what an interrupted demo left failed is tried again."""
-    names = sorted(path.parent.name for path in clone.glob("experiments/*/experiment.yaml"))
-    return [word for name in names for word in (option, name)]
+def _every(clone: Path) -> list[str]:
+    return sorted(path.parent.name for path in clone.glob("experiments/*/experiment.yaml"))
 
 
 def _commit(clone: Path, say: Say) -> None:

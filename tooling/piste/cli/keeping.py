@@ -164,15 +164,18 @@ def _probe(desired: Desired, account: Account, shape: str) -> int:
 
 
 @click.command()
+@click.argument("names", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every experiment there is; it takes a while.")
 @click.option("--directory", type=click.Path(path_type=Path, file_okay=False), default=".demo", show_default=True)
 @place
 @command
-def demo(at: Place, directory: Path) -> int:
+def demo(at: Place, names: tuple[str, ...], every: bool, directory: Path) -> int:
     """The whole loop on an embedded Snowflake.
 
-    Plan, submit, really train, evaluate, report, commit.
+    Plan, submit, really train, evaluate, report, commit: a base model and one that is tuned, or NAMES.
     Works in a clone of the repository below .demo/; the repository itself stays as it is.
     """
     from piste import demo as loop
 
-    return loop.demo(at.root, directory, lambda text: click.echo(text, err=True))
+    chosen = None if every else names or loop.SHORT
+    return loop.demo(at.root, directory, chosen, lambda text: click.echo(text, err=True))
