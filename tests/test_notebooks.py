@@ -81,6 +81,7 @@ COMPARED = {
     "n": 48, "mean_a": 0.9, "mean_b": 0.2, "difference": 0.7, "low": 0.6, "high": 0.8, "p_value": 0.001,
     "test": "paired",
 }  # fmt: skip
+JUDGED = {"mean": 0.75, "n": 50, "low": 0.6, "high": 0.9, "method": "Wilson"}
 LEDGER: dict[str, dict[str, Any]] = {
     LORA: {
         "claimed": claimed("soap-lora", rate=0.11, commit="3f2c", branch="main"),
@@ -90,6 +91,7 @@ LEDGER: dict[str, dict[str, Any]] = {
         "ended": ended({"json_fields": FIELDS, "rouge_l": {"mean": 0.95, "n": 50}, "regex": {"mean": None, "n": 0}}),
         "measured": {"version": 1, "scores": {"json_fields": {"low": 0.8, "high": 0.97, "method": "bootstrap"}}},
         "compared": {"other": BASE, "version": 1, "scores": {"json_fields": COMPARED}},
+        "judged": {"other": "j" * 64, "version": 2, "scores": {"judge": JUDGED}},
     },
     BASE: {
         "claimed": claimed("soap-base"),
@@ -107,6 +109,19 @@ ROWS = (
     ("SAMPLE_SCORES", (LORA, "1", "json_fields", "", 0.0)),
     ("SAMPLE_SCORES", (LORA, "1", "json_fields", "A", 0.0)),
 )
+
+
+def test_a_judge_s_score_is_one_among_the_others(account: Account) -> None:
+    (row,) = rows(
+        account, f"SELECT MEAN, N, LOW, HIGH, METHOD, OTHER FROM SCORES WHERE RUN = '{LORA}' AND SCORE = 'judge'"
+    )
+    assert row == {"MEAN": 0.75, "N": 50, "LOW": 0.6, "HIGH": 0.9, "METHOD": "Wilson", "OTHER": None}
+
+
+def test_a_comparison_for_a_judge_names_the_run_alone(account: Account) -> None:
+    account.record(BASE, "compared", {"other": f"{LORA} {'j' * 64}", "run": LORA, "scores": {"json_fields": COMPARED}})
+    found = rows(account, f"SELECT OTHER FROM SCORES WHERE RUN = '{BASE}' AND SCORE = 'json_fields' AND FIELD = ''")
+    assert [row["OTHER"] for row in found] == [LORA]
 
 
 @pytest.mark.parametrize("name", ["RUNS", "SCORES", "PREDICTIONS", "SAMPLE_SCORES"])
@@ -141,7 +156,7 @@ def test_a_run_is_one_row(account: Account) -> None:
 
 
 def test_a_score_is_one_row_and_each_field(account: Account) -> None:
-    found = rows(account, f"SELECT * FROM SCORES WHERE RUN = '{LORA}' ORDER BY SCORE, FIELD")
+    found = rows(account, f"SELECT * FROM SCORES WHERE RUN = '{LORA}' AND SCORE <> 'judge' ORDER BY SCORE, FIELD")
     assert [(row["SCORE"], row["FIELD"], row["MEAN"], row["N"]) for row in found] == [
         ("json_fields", "", 0.9, 50),
         ("json_fields", "A", 1.0, 50),
