@@ -310,6 +310,9 @@ def _set_up(repository: Rehearsal) -> None:
     statements = [one.strip() for one in re.sub(r"--.*", "", made.out).split(";") if one.strip()]
     done = world.shell(sys.executable, "-c", DATA, "globe", *statements)
     assert done.code == 0, done.err
+    done = world.shell(*piste, "--connection", "globe", "collect")
+    assert done.code == 0, done.err
+    repository.push("report: index", "main")
 
 
 def _found(clone: Path) -> None:

@@ -51,16 +51,22 @@ def test_from_a_branch_to_the_report_on_main(repository: Rehearsal) -> None:
     stack.until_jobs_ended()
     assert stack.trainings == {3: 2, 1001: 1}
     repository.merge(pull)
+    stack.globe.set_nodes("PISTE_CPU", 0)
     pushed = repository.pushed()
     assert pushed.jobs == {"submit": "success", "report": "success"}
     assert "notes-b: submitted RUN_" in pushed.log
     assert "1 run submitted" in pushed.log
 
-    # What has ended by now is brought as a pull request; what has not waits for the next run.
+    # What has ended by now is brought as a pull request; before the other ends, another run changes nothing.
+    (reports,) = [one for one in hub.pulls.values() if one.branch == "piste/reports"]
+    assert reports.title == "report: notes-a valid JSON 1.00"
+    before = hub.sha("refs/heads/main"), hub.sha("refs/heads/piste/reports")
+    assert repository.scheduled().well
+    assert (hub.sha("refs/heads/main"), hub.sha("refs/heads/piste/reports")) == before
+    stack.globe.set_nodes("PISTE_CPU", 3)
     stack.until_jobs_ended()
     assert stack.trainings == {3: 2, 1001: 1, 1002: 1}
     assert repository.scheduled().well
-    (reports,) = [one for one in hub.pulls.values() if one.branch == "piste/reports"]
     assert reports.title == "report: notes-a, notes-b"
     changed = repository.git("diff", "--name-only", "main", "piste/reports", place=repository.origin).split()
     assert {path.rpartition("/")[0] for path in changed} == {

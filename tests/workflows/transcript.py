@@ -67,7 +67,9 @@ def story(repository: Rehearsal) -> Iterator[str]:
     ran = repository.pull_request(pull, "labeled", "piste:smoke")
     yield from told("The label piste:smoke", "pull_request: labeled", ran)
     repository.stack.until_jobs_ended()
-    yield from told("Its job has ended", "schedule", {"report": repository.scheduled()})
+    ended = repository.scheduled()
+    assert "**done**" in repository.hub.said(pull.number)[0]
+    yield from told("Its job has ended", "schedule", {"report": ended})
     yield from comments(repository, pull)
     repository.merge(pull)
     repository.stack.globe.set_nodes("PISTE_CPU", 0)
@@ -112,7 +114,8 @@ def comments(repository: Rehearsal, pull: Pull, last: bool = False) -> Iterator[
     said = repository.hub.said(pull.number)
     yield f"Comments on #{pull.number} now: {len(said)}. {'The latest' if last else 'The first'}:\n"
     shown = [line for line in said[-1 if last else 0].splitlines() if not line.startswith("<!-- ")]
-    yield "\n".join(f"> {line}".rstrip() for line in shown) + "\n"
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(shown))
+    yield "\n".join(f"> {line}".rstrip() for line in text.splitlines()) + "\n"
 
 
 def clean(text: str, repository: Rehearsal) -> str:

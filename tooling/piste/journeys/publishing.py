@@ -15,6 +15,7 @@ from piste.errors import GitRefused, PisteError
 from piste.generated import experiment_of, is_generated
 from piste.journeys.collecting import Collected, collect
 from piste.journeys.reading import read
+from piste.journeys.watching import live
 from piste.report import announcement
 from piste.review import MARKER, with_tried
 from piste.run import Run
@@ -86,6 +87,8 @@ def _publish(tree: Path, tip: str, by: Publisher) -> Published | None:
         _withdraw(tree, tip, by)
         return Published(collected)
     names = sorted({name for path in paths if (name := experiment_of(path))})
+    if not names and live(by.account):
+        return Published(collected)  # an index that says "no result yet" comes with the result
     files = {path: content for name in names for path, content in repository.report_files(tree, name).items()}
     reports = announcement.reports({path: files[path] for path in paths if path in files})
     message = announcement.message(reports, names)
