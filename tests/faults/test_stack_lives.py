@@ -98,7 +98,7 @@ def test_random_lives(hurt: Stack, soak: bool) -> None:
         hurt.converge()
         trained_once(hurt, life.asked)
         assert all(count == 1 for trained, count in hurt.trainings.items() if trained < ENDLESS)
-    print(f"\n{number + 1} lives")
+        print(f"\n{number + 1} lives of the whole stack", flush=True)
 
 
 def test_a_login_that_ends_in_the_middle_is_renewed(hurt: Stack) -> None:

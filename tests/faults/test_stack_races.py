@@ -24,7 +24,7 @@ def test_eight_appliers_at_once(hurt: Stack, soak: bool) -> None:
         assert sum(hurt.trainings[number] for number in numbers.values()) == 20
         hurt.converge()
         trained_once(hurt, numbers)
-    print(f"\nraces: {round_ + 1} rounds of 8 appliers, 20 trainings each")
+        print(f"\nraces: {round_ + 1} rounds of 8 appliers, 20 trainings each", flush=True)
 
 
 STALLED = {
