@@ -105,6 +105,7 @@ _WHEN = re.compile(rb"20\d\d-\d\d-\d\d[T ][\d:.]+(\+00:00| UTC)?|\d\d:\d\d UTC")
 _JOB = re.compile(rb"(RUN_[0-9A-F]{12}(?:_[0-9A-F]{12})?)_\d+(_[A-Z0-9_]+)?_[0-9A-F]{12}\b")
 _RUN = re.compile(rb"(RUN_[0-9A-F]{12}(?:_[0-9A-F]{12})?)_\d+")
 _ATTEMPT = re.compile(rb'("attempt": )\d+')
+_LOOKS = re.compile(rb"[^\n]*first model that was scored on[^\n]*|[\d,]+ models, this one among them[^\n]*")
 
 
 def rendered(root: Path) -> dict[str, str]:
@@ -117,7 +118,7 @@ def rendered(root: Path) -> dict[str, str]:
 def _timeless(content: bytes) -> str:
     for pattern, by in ((_WHEN, b"<time>"), (_JOB, rb"\1<job>"), (_RUN, rb"\1<attempt>"), (_ATTEMPT, rb"\1<attempt>")):
         content = pattern.sub(by, content)
-    return content.decode()
+    return _LOOKS.sub(b"<looks>", content).decode()
 
 
 def reading(desired: Desired, root: Path) -> Callable[[], Desired]:
