@@ -10,10 +10,10 @@ import pytest
 import sqlglot
 
 from builders import baseline, experiment, run, variant
-from piste import judge_sql, judged, measures, statistics
+from piste import judge_sql, judged, measures, scores, statistics
 from piste.choosing import decided
 from piste.cost import of_tokens
-from piste.experiment import JUDGE, PAIRWISE, Variant, score_names
+from piste.experiment import JUDGE, PAIRWISE, Variant
 from piste.judge import Judge, family, judge_of, question, relatives, response_schema
 from piste.judge_sql import Questions
 from piste.run import Run
@@ -135,7 +135,7 @@ def test_each_judge_has_verdicts_of_its_own() -> None:
     means = {judge.digest: _mean(judged.seen_by(seen, judge.digest)) for judge in (one, two)}
     assert means == {one.digest: 0.7, two.digest: 0.2}
     assert judged.seen_by(seen, "") is seen
-    assert score_names(lora.spec["suite"]) == ["json_valid", JUDGE, PAIRWISE]
+    assert list(scores.named(lora.spec["suite"])) == ["json_valid", JUDGE, PAIRWISE]
 
 
 def _mean(seen: Run) -> float:

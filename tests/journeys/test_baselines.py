@@ -13,7 +13,7 @@ from world import World
 
 EXAMPLES = {"sql": "SELECT ID, DIALOGUE, NOTE FROM SOAP_NOTES WHERE SPLIT = 'train'", "count": 2}
 NAMES = ("base", "shown", "hosted")
-PRICES = '\n[tool.piste.tokens."llama3.3-70b"]\ninput = 0.36\noutput = 0.72\n'
+PRICES = '\n[tool.piste.token_credits]\n"llama3.3-70b" = [0.36, 0.72]\n'
 
 
 def add(world: World, name: str, train: dict[str, Any], **changes: Any) -> None:

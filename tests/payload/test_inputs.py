@@ -34,6 +34,8 @@ def spec(steps: str, names: tuple[str, ...] = ("base-model",), trained_run: str 
         heartbeat_seconds=1,
         timeout_seconds=60,
         resume_from=(),
+        examples=None,
+        hosted=None,
     )
 
 
