@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from piste.experiment import TEST, VALIDATION, Experiment, Variant, primary_score
 from piste.judged import awaits, seen_by
-from piste.measures import rank_of, recipes
+from piste.measures import best_recipe, rank_of, recipes
 from piste.plan import Action, Verb, plan
 from piste.run import Run
 from piste.variants import chooses, has_splits, variants
@@ -38,11 +38,11 @@ def _winner(experiment: Experiment, judged: Sequence[Action]) -> list[Variant]:
     means = {action.variant.name: _rank(action) for action in judged if action.verb is Verb.KEEP}
     if not means or any(action.verb in UNDECIDED or awaits(action.variant, action.run) for action in judged):
         return []
-    known = [[one for one in same if one.name in means] for same in recipes(a.variant for a in judged).values()]
-    best = max(filter(None, known), key=lambda same: sum(means[one.name] for one in same) / len(same))
+    asked = [action.variant for action in judged]
+    best = best_recipe((one for one in asked if one.name in means), lambda one: means[one.name])
     names = {variant.name for variant in best}
     on_test = (one for one in variants(experiment, TEST, aside=True) if one.name in names)
-    return [replace(one, chosen_from=len(known)) for one in on_test]
+    return [replace(one, chosen_from=len(recipes(asked))) for one in on_test]
 
 
 def _rank(action: Action) -> float:

@@ -6,7 +6,7 @@ Means with intervals, comparisons of pairs, and of recipes over their seeds: wha
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,8 +143,17 @@ def identity(variant: Variant) -> tuple[str, str]:
 
 def rank_of(run: Run, suite: Document, score: str) -> float:
     """By the mean of a score: the greater the better, below every number where the run has none."""
-    found = ((run.results or {}).get("evaluation") or {}).get("scores") or {}
-    return scores.rank(suite, score, found.get(score, {}).get("mean"))
+    return scores.rank(suite, score, run.scores.get(score, {}).get("mean"))
+
+
+def best_recipe(variants: Iterable[Variant], rank: Callable[[Variant], float | None]) -> Sequence[Variant]:
+    """All seeds of the recipe with the best mean rank over those that have one; of equals, the first."""
+
+    def mean(same: Sequence[Variant]) -> float:
+        ranks = [found for one in same if (found := rank(one)) is not None]
+        return sum(ranks) / len(ranks) if ranks else float("-inf")
+
+    return max(recipes(variants).values(), key=mean, default=())
 
 
 def _pools(desired: Sequence[Variant], known: Mapping[tuple[str, str], Run]) -> Iterable[Seeds]:

@@ -202,8 +202,7 @@ def what(run: Run) -> str:
         return f"{failure.phase}: {failure.kind}: {failure.message or failure.type}"
     if run.live:
         return doing(run)
-    scores = ((run.results or {}).get("evaluation") or {}).get("scores") or {}
-    return ", ".join(f"{name} {score['mean']:.3f}" for name, score in sorted(scores.items())) or run.name
+    return ", ".join(f"{name} {score['mean']:.3f}" for name, score in sorted(run.scores.items())) or run.name
 
 
 def doing(run: Run) -> str:

@@ -142,6 +142,11 @@ class Run:
         return f"{self.experiment}/{self.variant}" if self.variant else self.experiment
 
     @property
+    def scores(self) -> Mapping[str, Mapping[str, Any]]:
+        """What its evaluation found, by score: mean, n, per_field; empty without one."""
+        return ((self.results or {}).get("evaluation") or {}).get("scores") or {}
+
+    @property
     def split(self) -> str:
         """Of the suite's splits, the one it was scored on; "" where the suite has only one."""
         return str(self.spec.get("split") or "")

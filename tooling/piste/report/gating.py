@@ -9,7 +9,7 @@ from typing import Any
 
 from piste.experiment import TEST, Experiment, Variant, primary_score
 from piste.gates import Found, Gate, Outcome, State, gates_of, judge, waivers_of
-from piste.measures import rank_of, recipes, seeds_key
+from piste.measures import best_recipe, rank_of, seeds_key
 from piste.report.selection import History, compare_targets
 from piste.run import Run, Status
 
@@ -34,23 +34,22 @@ def _on_test(variants: Iterable[Variant]) -> list[Variant]:
 
 
 def _best(variants: Iterable[Variant], history: History, score: str) -> Sequence[Variant]:
-    """Of several recipes the one with the best mean over its seeds; of equals, the first."""
+    def rank(one: Variant) -> float | None:
+        run = _evaluated(one, history)
+        return rank_of(run, one.spec["suite"], score) if run else None
 
-    def mean(same: Sequence[Variant]) -> float:
-        means = [rank_of(run, one.spec["suite"], score) for one in same if (run := _evaluated(one, history))]
-        return sum(means) / len(means) if means else float("-inf")
-
-    return max(recipes(variants).values(), key=mean, default=())
+    return best_recipe(variants, rank)
 
 
 def _evaluated(variant: Variant, history: History) -> Run | None:
     return next((run for run in history.of(variant) if run.evaluation is Status.DONE), None)
 
 
-def outcomes(experiment: Experiment, variants: Variants, history: History) -> tuple[Outcome, ...]:
-    """How it stands to each gate, in the order in which they are written: the suite's, then its own."""
-    waivers, ours = waivers_of(experiment), chosen(experiment, variants, history)
-    found = []
+def outcomes(
+    experiment: Experiment, ours: Sequence[Variant], variants: Variants, history: History
+) -> tuple[Outcome, ...]:
+    """How what is `chosen` stands to each gate, in the order in which they are written: the suite's, then its own."""
+    waivers, found = waivers_of(experiment), []
     for gate in gates_of(experiment):
         try:
             outcome = judge(gate, _found(gate, ours, variants, history))
@@ -65,7 +64,7 @@ def all_outcomes(
 ) -> dict[str, tuple[Outcome, ...]]:
     """By experiment, of those that have gates."""
     history, by_name = History(runs), by_experiment(variants)
-    found = {experiment.name: outcomes(experiment, by_name, history) for experiment in experiments}
+    found = {one.name: outcomes(one, chosen(one, by_name, history), by_name, history) for one in experiments}
     return {name: made for name, made in found.items() if made}
 
 
@@ -103,13 +102,13 @@ def _nothing_yet(ours: Sequence[Variant]) -> str:
 
 
 def _mean(run: Run, score: str) -> Found:
-    scores = ((run.results or {}).get("evaluation") or {}).get("scores") or {}
-    if scores.get(score, {}).get("mean") is None:
+    told = run.scores.get(score, {})
+    if told.get("mean") is None:
         raise _NoNumberError("the result has no such score")
     unknown = "its imported report has no interval" if run.imported else "the interval is not computed yet"
     none = {"low": None, "high": None, "method": unknown}
     found: dict[str, Any] = {**none, **(run.measured.get("scores") or {}).get(score, {})}
-    return {**found, "mean": scores[score]["mean"], "n": scores[score]["n"]}
+    return {**found, "mean": told["mean"], "n": told["n"]}
 
 
 def _other(gate: Gate, variant: Variant, variants: Variants, history: History) -> list[Run]:

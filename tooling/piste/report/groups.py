@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from piste import scores
+from piste.measures import without_seed
 from piste.report import words
 from piste.report.result import Result
 
@@ -81,8 +82,7 @@ class Group:
         found = self.compared
         if found is None:
             return _with_range(words.signed, self.differences)
-        spread = "" if found["low"] is None else f" ({words.signed(found['low'])} to {words.signed(found['high'])})"
-        return f"{words.signed(found['difference'])}{spread}, {found['verdict']}"
+        return f"{words.with_interval(found['difference'], found, words.signed)}, {found['verdict']}"
 
 
 def _with_range(write: Callable[[float | None], str], values: Sequence[float]) -> str:
@@ -96,15 +96,9 @@ def groups(results: Sequence[Result]) -> list[Group]:
     """Best first by the mean of the primary score; those without one last, in the experiment's order."""
     found: dict[str, list[Result]] = defaultdict(list)
     for result in results:
-        found[name_without_seed(result)].append(result)
+        found[without_seed(result.variant)].append(result)
     made = [Group(name, members) for name, members in found.items()]
     return sorted(made, key=lambda group: -group.rank)
-
-
-def name_without_seed(result: Result) -> str:
-    """A variant's name ends with its seed, where it has one."""
-    seed = seed_of(result)
-    return result.variant.name if seed is None else result.variant.name.removesuffix(f"seed={seed}").rstrip(",")
 
 
 def seed_of(result: Result) -> object:

@@ -112,9 +112,7 @@ def _row(path: str, run: Run, document: Mapping[str, Any]) -> dict[str, Any]:
         "date": run.ended_at or run.claimed_at,
         "credits": _number((document.get("cost") or {}).get("credits")),
         "primary": primary_score(run.spec["suite"]),
-        "scores": {
-            name: _score(score) for name, score in document["scores"].items() if _number(score["mean"]) is not None
-        },
+        "scores": _scores(document["scores"]),
         "against": _against(document["comparison"]),
         "words": " ".join(_words(run, title)),
     }

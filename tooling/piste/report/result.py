@@ -14,7 +14,7 @@ from piste.experiment import Document, Experiment, Variant, primary_score
 from piste.gates import Outcome
 from piste.measures import recipe_of, recipes, seeds_key
 from piste.report.faults import faults
-from piste.report.gating import chosen, outcomes
+from piste.report.gating import by_experiment, chosen, outcomes
 from piste.report.selection import History, compare_targets, compared_run
 from piste.run import Failure, Run, Status
 from piste.scores import Better
@@ -128,7 +128,7 @@ class Result:
     @property
     def scores(self) -> Mapping[str, Mapping[str, Any]]:
         """In the suite's order, those that have a mean; with its interval, where the ledger knows it."""
-        found, measured = self.evaluation.get("scores") or {}, self.run.measured.get("scores") or {}
+        found, measured = self.run.scores, self.run.measured.get("scores") or {}
         order = list(scores.named(self.suite))
         ends = {name: {key: measured.get(name, {}).get(key) for key in ENDS} for name in order}
         known = [name for name in order if found.get(name, {}).get("mean") is not None]
@@ -183,12 +183,10 @@ def results(
 ) -> dict[str, list[Result]]:
     """Of every variant with an ended run, by experiment and in the order of `variants`."""
     history = History(runs)
-    by_name: dict[str, list[Variant]] = {experiment.name: [] for experiment in experiments}
-    for variant in variants:
-        by_name[variant.experiment].append(variant)
+    by_name = by_experiment(variants)
     found: dict[str, list[Result]] = {}
     for experiment in experiments:
-        ended = [variant for variant in by_name[experiment.name] if history.of(variant)]
+        ended = [variant for variant in by_name.get(experiment.name, ()) if history.of(variant)]
         every = [_result(experiment, variant, history, by_name, rates, tokens or {}) for variant in ended]
         # One family of comparisons for each split: what is looked at on test was chosen on validation.
         splits = dict.fromkeys(variant.split for variant in ended)
@@ -202,7 +200,8 @@ def _gated(
     experiment: Experiment, found: Sequence[Result], variants: Mapping[str, Sequence[Variant]], history: History
 ) -> list[Result]:
     """With the gates where the recipe is that they are for; everywhere while none is chosen."""
-    gates, best = outcomes(experiment, variants, history), chosen(experiment, variants, history)
+    best = chosen(experiment, variants, history)
+    gates = outcomes(experiment, best, variants, history)
     return [replace(one, gates=gates) if not best or one.variant in best else one for one in found]
 
 
@@ -233,8 +232,7 @@ def _result(
 
 def _comparison(target: Variant, other: Run, body: Mapping[str, Any]) -> Comparison:
     against = {name: _against(score) for name, score in body["scores"].items() if score["difference"] is not None}
-    found = evaluation_of(other).get("scores") or {}
-    fields = {name: score["per_field"] for name, score in found.items() if score.get("per_field")}
+    fields = {name: score["per_field"] for name, score in other.scores.items() if score.get("per_field")}
     length = _against(body["length"]) if body.get("length", {}).get("n") else {}
     tokens = answer_tokens(other)
     return Comparison(target.experiment, target.name, other.name, against, fields, target.place, length, tokens)

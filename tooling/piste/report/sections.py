@@ -84,8 +84,7 @@ def compared_row(result: Result, name: str) -> list[str]:
     found = result.comparison.scores.get(name) if result.comparison else None
     if found is None:
         return [bold(result, name), mean, words.UNKNOWN, words.UNKNOWN, words.UNKNOWN]
-    spread = "" if found["low"] is None else f" ({words.signed(found['low'])} to {words.signed(found['high'])})"
-    gain = words.signed(found["difference"]) + spread
+    gain = words.with_interval(found["difference"], found, words.signed)
     return [bold(result, name), mean, words.number(found["mean"]), gain, str(found["verdict"])]
 
 
@@ -289,8 +288,7 @@ def verdict(found: Mapping[str, Any]) -> str:
 
 
 def _mean(score: Mapping[str, Any]) -> str:
-    spread = "" if score["low"] is None else f" ({words.number(score['low'])} to {words.number(score['high'])})"
-    return words.number(score["mean"]) + spread
+    return words.with_interval(score["mean"], score, words.number)
 
 
 def _looked_at(result: Result) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 from piste.durations import duration as duration
@@ -48,6 +49,12 @@ def signed(value: float | None, places: int = 3) -> str:
         return UNKNOWN
     near = round(value, places) + 0.0
     return f"{near:+.{places}f}".replace("-", MINUS) if near else f"{PLUS_MINUS}{0:.{places}f}"
+
+
+def with_interval(value: float | None, ends: Mapping[str, Any], write: Callable[[float | None], str]) -> str:
+    """`0.958 (0.936 to 0.976)`; the value alone where its interval is not known."""
+    spread = "" if ends["low"] is None else f" ({write(ends['low'])} to {write(ends['high'])})"
+    return write(value) + spread
 
 
 def loss_value(value: float) -> str:
