@@ -2,8 +2,8 @@
 
 python tests/bench/calibration.py [EVALUATIONS]     2,000 unless said, as docs/evaluation.md quotes them
 
-Shapes are those of scores: passes, fields right out of ten, ROUGE-like values, values that pile up at 0 or 1, and, as a
-warning, one that no score has. Prints a line per question with what was asked for.
+Shapes are those of scores: passes, fields right out of ten, ROUGE-like values, values that pile up at 0 or 1, ratings,
+and lengths with a long tail. Prints a line per question with what was asked for.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ SHAPES: dict[str, tuple[Draw, float, str]] = {
     "beta(5, 0.4)": (lambda r, n: r.beta(5, 0.4, n), 5 / 5.4, "skewed"),
     "fields, binomial(10, 0.95)/10": (lambda r, n: r.binomial(10, 0.95, n) / 10, 0.95, "skewed"),
     "six of ten 0, else beta(2, 3)": (lambda r, n: numpy.where(r.random(n) < 0.6, 0, r.beta(2, 3, n)), 0.16, "skewed"),
-    "lognormal(0, 1), no score": (lambda r, n: r.lognormal(0, 1, n), float(numpy.exp(0.5)), "unbounded"),
+    "ratings of 1 to 5, mostly 5": (lambda r, n: r.choice(5, n, p=(0.02, 0.03, 0.05, 0.2, 0.7)) + 1.0, 4.53, "skewed"),
+    "lognormal(0, 1), a long tail": (lambda r, n: r.lognormal(0, 1, n), float(numpy.exp(0.5)), "unbounded"),
 }  # fmt: skip
 WANTED = {
     (250, "pass/fail"): (0.93, 0.97),

@@ -87,6 +87,30 @@ def test_whoever_asked_hears_what_to_do_about_a_failure() -> None:
     assert "Mend model.dtype. `piste logs notes-lora` shows the log." in said
 
 
+def test_whoever_asked_hears_how_it_stands_to_the_gates() -> None:
+    report = next(one for one in golden("gates") if one["experiment"] == "gated-lora")
+    said = announcement.comment([report], "https://example.org/report").splitlines()
+    start = said.index("Gates:")
+    assert said[start + 2] == "- **passed** valid JSON at least 0.9: 1.000 (0.969 to 1.000)"
+    assert any("waived by @ana until" in line for line in said[start:])
+    assert said[-1] == "[The report](https://example.org/report)"
+
+
+def golden(case: str) -> tuple[dict[str, Any], ...]:
+    found = (ROOT / "tests/golden/report" / case).rglob("report.json")
+    return announcement.reports({str(path): path.read_bytes() for path in found})
+
+
+def test_the_least_loss_is_told_first() -> None:
+    suite = {"suite": {"scores": [{"name": "perplexity"}]}}
+    found = [
+        report(variant=name, scores={"perplexity": {"mean": mean, "n": 50}}, comparison=None, spec=suite)
+        for name, mean in {"seed=1": 9.0, "seed=2": 3.0}.items()
+    ]
+    said = announcement.comment(found, "https://example.org/report")
+    assert said.index("seed=2") < said.index("seed=1")
+
+
 def test_variants_are_told_best_first() -> None:
     values = {"seed=1": 0.2, "seed=2": 0.9}
     found = [

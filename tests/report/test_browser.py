@@ -132,6 +132,16 @@ def test_a_pair_that_a_report_compares_has_its_interval(page: Page) -> None:
     assert line(page, "field accuracy")[2] == "\N{MINUS SIGN}0.964 \N{MINUS SIGN}0.984 to \N{MINUS SIGN}0.943 regressed"
 
 
+def test_gates_are_told_the_worst_first(browser: Browser, tmp_path: Path) -> None:
+    with browsers.opened(browser, write(tmp_path, runs.committed("gates"))) as page:
+        assert sort(page, "gates") == "ascending"
+        assert column(page, "gates")[0] == "2 failed (1 waived), 1 incomparable, 1 missing, 1 undecided, 2 passed"
+        compare(page, "gated-lora", "gated-base")
+        said = page.locator(".sides").inner_text()
+        assert "passed: valid JSON at least 0.9: 1.000 (0.969 to 1.000)" in said
+        assert "; waived by @ana until" in said
+
+
 def test_another_pair_of_one_suite_has_a_difference_of_means(page: Page) -> None:
     compare(page, RATES, LORA)
     assert line(page, "field accuracy")[2] == "\N{MINUS SIGN}0.104"

@@ -15,9 +15,19 @@ def keyed(values: list[float]) -> dict[str, float]:
     return {f"sample-{place}": value for place, value in enumerate(values)}
 
 
-def test_a_symmetric_sample_has_nearly_the_normal_interval() -> None:
+@pytest.mark.parametrize(
+    ("spread", "method"),
+    [
+        (0.2, "bootstrap (expanded percentile, 9,999 resamples)"),
+        (
+            0.5,
+            "bootstrap-t (symmetric, 9,999 resamples)",
+        ),  # some differences are greater than scores of 0 to 1 can have
+    ],
+)
+def test_a_symmetric_sample_has_nearly_the_normal_interval(spread: float, method: str) -> None:
     """1.96 standard errors around the mean: what theory gives for 200 nearly normal differences."""
-    normal = statistics.NormalDist(0.1, 0.5)
+    normal = statistics.NormalDist(0.1, spread)
     a = [normal.inv_cdf((place + 0.5) / 200) for place in range(200)]
     found = compare(keyed(a), keyed([0.0] * 200))
     error = statistics.stdev(a) / math.sqrt(200)
@@ -25,8 +35,30 @@ def test_a_symmetric_sample_has_nearly_the_normal_interval() -> None:
     assert found["difference"] == pytest.approx(0.1, abs=1e-9)
     assert found["low"] == pytest.approx(0.1 - 1.96 * error, abs=0.05 * error)
     assert found["high"] == pytest.approx(0.1 + 1.96 * error, abs=0.05 * error)
-    assert found["method"] == "bootstrap (expanded percentile, 9,999 resamples)"
+    assert found["method"] == method
     assert (found["test"], found["verdict"]) == ("paired permutation", "improved")
+
+
+def test_a_long_tail_widens_the_interval_on_both_sides() -> None:
+    """Lengths: what few long answers say of those that the sample lacks."""
+    numbers = [20.0 + place for place in range(45)] + [900.0, 1200.0, 2000.0, 2400.0, 4000.0]
+    found = mean(keyed(numbers))
+    error = statistics.stdev(numbers) / math.sqrt(len(numbers))
+    assert found["method"] == "bootstrap-t (symmetric, 9,999 resamples)"
+    assert found["mean"] - found["low"] == pytest.approx(found["high"] - found["mean"])
+    assert found["high"] - found["mean"] > 2.2 * error
+
+
+def test_groups_are_the_unit_of_a_long_tail_too() -> None:
+    values = keyed([float(3 + place // 2) for place in range(60)])
+    together = {key: str(place // 2) for place, key in enumerate(values)}
+    alone, grouped = mean(values), mean(values, together)
+    assert grouped["method"] == "bootstrap-t over 30 groups (symmetric, 9,999 resamples)"
+    assert grouped["high"] - grouped["low"] > 1.3 * (alone["high"] - alone["low"])
+
+
+def test_too_few_values_for_a_spread_of_each_resample() -> None:
+    assert mean(keyed([5.0, 5.0, 5.0, 9.0]))["method"] == "bootstrap (expanded percentile, 9,999 resamples)"
 
 
 def test_pass_and_fail() -> None:

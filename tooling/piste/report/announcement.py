@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from piste import scores
 from piste.experiment import VALIDATION, primary_score
-from piste.report import words
+from piste.report import gate_words, words
 
 Report = Mapping[str, Any]
 """A parsed report.json."""
@@ -69,6 +70,11 @@ def _primary(report: Report) -> tuple[str, Mapping[str, Any] | None]:
     return name, report["scores"].get(name)
 
 
+def _rank(report: Report) -> float:
+    name, score = _primary(report)
+    return scores.rank(report["spec"]["suite"], name, score["mean"] if score else None)
+
+
 def by_experiment(changed: Iterable[Report]) -> dict[str, list[Report]]:
     found: dict[str, list[Report]] = defaultdict(list)
     for report in changed:
@@ -85,17 +91,25 @@ def comment(variants: Sequence[Report], address: str) -> str:
     """The result of an experiment for whoever asked for it; `address` is the page of its report."""
     name, winner = variants[0]["experiment"], [report for report in variants if report.get("chosen_from")]
     first = VALIDATION if winner else next((str(one["split"]) for one in _test_first(variants) if one.get("split")), "")
+    gates = _gates(variants)
     variants = [report for report in variants if (report.get("split") or "") == first]
     done = [report for report in variants if report["status"] == "done"]
     if len(variants) == 1:
         found = f"**{words.prose(name)}: {words.prose(_came_to(variants[0]))}**"
-        return "\n".join([found, "", *_what_next(variants[0]), f"[The report]({address})"]) + "\n"
-    best = sorted(done, key=lambda report: -((_primary(report)[1] or {}).get("mean") or 0.0)) or list(variants)
+        return "\n".join([found, "", *_what_next(variants[0]), *gates, f"[The report]({address})"]) + "\n"
+    best = sorted(done, key=_rank, reverse=True) or list(variants)
     rows = [(words.prose(report["variant"]), words.prose(_came_to(report))) for report in best[:20]]
     table = words.table(("variant", "result"), rows)
     head = f"**{words.prose(name)}: {len(done)} of {len(variants)} variants done**"
     chosen = [f"On test, chosen as the best: {words.prose(plain(report))}." for report in winner]
-    return "\n".join([head, "", *table, "", *chosen, *([""] if chosen else []), f"[The report]({address})"]) + "\n"
+    more = [*chosen, *([""] if chosen else []), *gates, f"[The report]({address})"]
+    return "\n".join([head, "", *table, "", *more]) + "\n"
+
+
+def _gates(reports: Iterable[Report]) -> list[str]:
+    """They are an experiment's, so each of its reports that has them has the same."""
+    found = gate_words.told(next((report["gates"] for report in reports if report.get("gates")), ()))
+    return ["Gates:", "", *found, ""] if found else []
 
 
 def _test_first(variants: Sequence[Report]) -> list[Report]:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from piste.changes import leaves
 from piste.errors import Problem
 from piste.experiment import primary_score
+from piste.gates import WAIVABLE
 from piste.report.model import foreign, offline_runs
 from piste.report.words import score_name
 from piste.resources import page_file
@@ -114,6 +115,7 @@ def _row(path: str, run: Run, document: Mapping[str, Any]) -> dict[str, Any]:
         "primary": primary_score(run.spec["suite"]),
         "scores": _scores(document["scores"]),
         "against": _against(document["comparison"]),
+        "gates": [_gate(gate) for gate in document.get("gates") or ()],
         "words": " ".join(_words(run, title)),
     }
 
@@ -143,6 +145,13 @@ def _against(comparison: Mapping[str, Any] | None) -> dict[str, Any] | None:
     name, variant = str(comparison["experiment"]), str(comparison.get("variant") or "")
     scores = {score: {key: _told(found.get(key)) for key in COMPARED} for score, found in comparison["scores"].items()}
     return {"title": f"{name}/{variant}" if variant else name, "run": str(comparison["run"]), "scores": scores}
+
+
+def _gate(gate: Mapping[str, Any]) -> dict[str, Any]:
+    """`state` as it stands, `waived` by whom and until when."""
+    waiver = gate.get("waiver") if gate["state"] in WAIVABLE else None
+    waived = f"waived by {waiver['owner']} until {waiver['until']}" if waiver else ""
+    return {"state": str(gate["state"]), "said": str(gate.get("said") or gate["gate"]), "waived": waived}
 
 
 def _told(value: Any) -> float | str | None:

@@ -5,6 +5,7 @@
   const FEW = 50; // rows at first, so that sorting thousands is at once
   const MORE = 200;
   const NONE = "\u2013";
+  const WORST = ["failed", "incomparable", "missing", "undecided", "passed"]; // of gates, the worst first
   const $ = (id) => document.getElementById(id);
   const state = { text: "", suite: "", status: "", sort: "date", down: true, chosen: [], shown: FEW };
 
@@ -82,6 +83,13 @@
         return [verdict ? element("span", { className: verdict }, verdict) : NONE, run.against ? small(`to ${run.against.title}`) : ""];
       },
     },
+    {
+      id: "gates",
+      name: "gates",
+      value: (run) => (run.gates.length ? WORST.findIndex((state) => run.gates.some((gate) => gate.state === state)) : null),
+      cell: (run) => (run.gates.length ? standing(run.gates) : [NONE]),
+      present: (run) => run.gates.length > 0,
+    },
     { id: "credits", name: "credits", number: true, value: (run) => run.credits, cell: (run) => [credits(run.credits)] },
     {
       ...text("date", "date", (run) => [run.date ? run.date.slice(0, 10) : NONE, small(run.date.slice(11, 16) && `${run.date.slice(11, 16)} UTC`)]),
@@ -89,6 +97,17 @@
     },
     text("status", "status", (run) => [element("span", { className: run.status }, run.status), small(run.failure)]),
   ];
+
+  // The worst first, as a report has it: "1 failed (waived), 2 passed".
+  function standing(gates) {
+    const parts = WORST.flatMap((state) => {
+      const of = gates.filter((gate) => gate.state === state);
+      const waived = of.filter((gate) => gate.waived).length;
+      const note = waived ? ` (${waived === of.length ? "" : `${waived} `}waived)` : "";
+      return of.length ? [element("span", { className: state }, `${of.length} ${state}${note}`)] : [];
+    });
+    return parts.flatMap((part, place) => (place ? [", ", part] : [part]));
+  }
 
   function experimentCell(run) {
     const box = element("input", {
@@ -227,6 +246,7 @@
         small(run.title),
         small([suiteName(run), run.date.slice(0, 10), `${credits(run.credits)} credits`].filter(Boolean).join(" \u00b7 ")),
         element("span", { className: run.status }, [run.status, run.failure].filter(Boolean).join(": ")),
+        ...run.gates.map((gate) => small([`${gate.state}: ${gate.said}`, gate.waived].filter(Boolean).join("; "))),
       );
     return element("div", { className: "sides" }, side(a, "A \u25cf", "a"), side(b, "B \u25c6", "b"));
   }
