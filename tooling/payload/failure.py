@@ -28,6 +28,10 @@ class Failure:
         return asdict(self)
 
 
+MISSING = 2003
+"""Snowflake's error of an object that isn't there."""
+
+
 class RunError(Exception):
     """Ends a phase; its text is safe to show anywhere."""
 
@@ -51,10 +55,28 @@ def unexpected(error: BaseException, phase: str) -> Failure:
         return Failure("cancelled", "The job was cancelled.", "SIGTERM", "", None, phase)
     code = snowflake_code(error)
     kind = "platform" if phase in ("fetch", "upload") or code is not None else "evaluation"
-    if code == 2003:
-        return missing_object().at(phase)
+    if code is not None and (fault := fault_of_query(code)):
+        return fault.at(phase)
     said = f"Snowflake error {code:06d}" if code is not None else type(error).__name__
     return Failure(kind, f"{said} while the run was in phase {phase}.", type(error).__name__, LOGS_HINT, None, phase)
+
+
+WRONG_WORDS = (904, 1003)
+"""Snowflake's errors of a column that isn't there, and of what is no SQL."""
+
+UNFIT_VALUES = range(100_000, 101_000)
+"""Snowflake's errors of a statement that could not be executed on its rows: 100038, 'abc' is no number."""
+
+
+def fault_of_query(code: int) -> Failure | None:
+    """What the same query meets again, however often it is tried; None for what may pass."""
+    if code == MISSING:
+        return missing_object()
+    if code not in WRONG_WORDS and code not in UNFIT_VALUES:
+        return None
+    why = "can't be done on its rows" if code in UNFIT_VALUES else "is not understood, or names no column"
+    hint = "Run the queries of the recipe's data sources and of the suite in a worksheet: there Snowflake shows more."
+    return Failure("data", f"A query {why} (Snowflake error {code:06d}).", "SnowparkSQLException", hint)
 
 
 def missing_object() -> Failure:

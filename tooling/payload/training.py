@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from payload import child, weights
-from payload.failure import LOGS_HINT, Failure, RunError, killed_by, missing_object
+from payload.failure import LOGS_HINT, MISSING, Failure, RunError, fault_of_query, killed_by
 from payload.progress import Lines, Reporter, finite, lines, training_state
 from payload.resume import Resumed
 from payload.spec import Spec
@@ -195,9 +195,9 @@ def _failure(training: Training, code: int) -> Failure:
         hint = "Most often memory ran out: a smaller micro_batch_size or max_length, or a bigger pool."
         return Failure("killed", f"The training was killed by {name}.", name, hint, code)
     error = _error(training)
+    if error["snowflake"] and (fault := fault_of_query(error["snowflake"])):
+        return fault
     kind, message = _classify(error)
-    if kind == "missing":
-        return missing_object()
     return Failure(kind, message, error["type"], LOGS_HINT, code)
 
 
@@ -208,14 +208,12 @@ def _error(training: Training) -> Mapping[str, Any]:
         return dict(json.loads(noted.read_text()))
     text = training.log.read_text(errors="replace") if training.log.exists() else ""
     names = [name for name in _EXCEPTION.findall(text) if name in _KNOWN_EXCEPTIONS]
-    missing = 2003 if _MISSING_OBJECT.search(text) else None
+    missing = MISSING if _MISSING_OBJECT.search(text) else None
     return {"type": names[-1] if names else "", "snowflake": missing, "message": ""}
 
 
 def _classify(error: Mapping[str, Any]) -> tuple[str, str]:
     name, told = error["type"], error["message"]
-    if error["snowflake"] == 2003:
-        return "missing", ""
     if name == "DataError":
         return "data", told or "The rows can't be used."
     if name == "ValidationError":

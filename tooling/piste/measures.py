@@ -16,7 +16,7 @@ from piste.gates import for_experiment
 from piste.run import Run, Status
 from piste.scores import Better
 
-VERSION = 2
+VERSION = 3
 """Of the statistics; rows of an older one are made again."""
 
 GROUP = "_group"
