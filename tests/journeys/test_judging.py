@@ -17,6 +17,7 @@ from piste.environment import Environment, Settings
 from piste.experiment import JUDGE, PAIRWISE, Variant
 from piste.journeys import Desired, judging
 from piste.journeys.ledger import claim_of
+from piste.journeys.sampling import keep_samples
 from piste.judged import seen_by
 from piste.report import render
 from piste.run import Run
@@ -90,6 +91,27 @@ def judged_variant(rate: float, **told: Any) -> Variant:
     rows = f"SELECT ID, DIALOGUE, NOTE FROM NOTES WHERE ID < {ROWS};"
     suite = {"suite.judge": {**TOLD, **told}, "suite.data.sql": rows}
     return variants(experiment(**{"recipe.optimizer.learning_rate": rate, **suite}))[0]
+
+
+def test_samples_that_a_suite_shows_are_read_once_and_no_others(place: Place) -> None:
+    rows = {"sql": "SELECT ID, DIALOGUE, NOTE FROM NOTES WHERE ID < 20", "key": "ID"}
+    wanted = {"columns": ["NOTE"], "count": 2}
+    one = experiment("notes-shown", **{"suite.data": rows, "suite.samples": wanted})
+    asked = variants(one)
+    (known,) = place.known(*asked)
+    place.fill(known.name, [f"answer {number}" for number in range(20)], failing=5)
+    for _ in range(2):
+        runs = keep_samples(desired(*asked), place.account, [known])
+        (known,) = [found for found in runs if found.name == known.name]
+    kept = [event for event in place.account.observe().events if (event.run, event.kind) == (known.name, "shown")]
+    assert [event.body["samples"] for event in kept] == [
+        [
+            {"value": 0.0, "columns": ["a0 b c d"], "answer": "answer 0"},
+            {"value": 1.0, "columns": ["a9 b c d"], "answer": "answer 9"},
+        ]
+    ]
+    page = render([one], asked, [known], {})["experiments/notes-shown/report/README.md"].decode()
+    assert "```text\nanswer 9\n```" in page
 
 
 def test_killed_at_any_statement_it_asks_for_what_is_missing_alone(place: Place) -> None:

@@ -35,7 +35,6 @@ WORK: dict[str, Any] = {
     "refused": 0,
     "tries": 0,
     "family": "llama",
-    "answer_tokens": 42.0,
     "tokens": [12000, 2000],
     "credits": 0.00504,
     "estimated_tokens": [11000, 2500],
@@ -51,6 +50,8 @@ AGAINST = {
     "p_value": 0.01, "test": "permutation", "minimum": 0.0, "verdict": "improved",
 }  # fmt: skip
 
+LONGER = {**AGAINST, "difference": 60.0, "low": 40.0, "high": 80.0, "verdict": "different"}
+
 
 def rendered(judged: bool = True, told: dict[str, Any] = WORK) -> dict[str, bytes]:
     base, lora = baseline(), experiment(compare="notes-base", **{"suite.judge": TOLD, "suite.primary": JUDGE})
@@ -62,13 +63,14 @@ def rendered(judged: bool = True, told: dict[str, Any] = WORK) -> dict[str, byte
         scores = {"json_valid": {"mean": 1.0, "n": 50}}
         results = {"evaluation": {"status": "done", "samples": 50, "tokens": tokens, "scores": scores}}
         body = {"other": digest, "scores": {JUDGE: MEAN, PAIRWISE: MEAN}, "judge": told}
-        return replace(run(asked[place]), results=results, judged={digest: body} if judged else {})
+        measured = {"length": {"mean": tokens / 10, "n": 50}}
+        return replace(run(asked[place]), results=results, judged={digest: body} if judged else {}, measured=measured)
 
     theirs = evaluated(0, 50 * 30)
     ours = replace(
         evaluated(1, 50 * 42),
         comparisons={
-            theirs.name: {"scores": {}},
+            theirs.name: {"scores": {}, "length": LONGER},
             f"{theirs.name}@{digest}": {"scores": {JUDGE: AGAINST, PAIRWISE: AGAINST}},
         },
     )
@@ -94,7 +96,7 @@ def test_the_judge_decides_and_the_page_says_how_far_to_trust_it() -> None:
         "both of the family llama",
         "often depends on which answer comes first",
         "Canaries flipped",
-        "Answers are 42.0 tokens long on average, against 30.0: +40%.",
+        "60 more than the comparison's (95% interval +40 to +80): different. Judges tend to like length.",
     ):
         assert said in text, text
 

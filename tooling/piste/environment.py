@@ -75,12 +75,14 @@ class Policy:
 
     `max_submissions` bounds the jobs of one apply; `max_vanished` is the share, 0 to 1, of the ledger's experiments
     that may be gone from git at once; `backlog` is how many jobs may wait in Snowflake's own queue per node of a pool.
+    `samples` names the suites whose reports may show text of rows.
     """
 
     max_submissions: int = 20
     max_vanished: float = 0.34
     resume_days: int = 14
     backlog: float = 1
+    samples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

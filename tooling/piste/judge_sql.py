@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from piste.experiment import JUDGE, PAIRWISE, Document
 from piste.judge import PAIR, TRIES, Judge, question, response_schema
+from piste.sql import column, constant, literal, query
 
 GOLD = "GOLD"
 """In place of a run, of answers that people have judged."""
@@ -39,21 +39,6 @@ class Questions:
         return self.kind in PAIR
 
 
-def literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def constant(value: Any) -> str:
-    """A constant as Snowflake writes it, objects and arrays included."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{literal(str(key))}: {constant(child)}" for key, child in value.items()) + "}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{', '.join(constant(child) for child in value)}]"
-    if isinstance(value, bool):
-        return str(value).upper()
-    return literal(value) if isinstance(value, str) else str(value)
-
-
 def every(asked: Questions) -> str:
     """All samples with their prompt."""
     first = "P.PREDICTION"
@@ -61,34 +46,34 @@ def every(asked: Questions) -> str:
     if asked.pairwise:
         more = f" JOIN PREDICTIONS R ON R.SAMPLE_ID = P.SAMPLE_ID AND R.RUN = {literal(asked.rival)}"
     answers = [first, "R.PREDICTION"] if asked.kind != "second" else ["R.PREDICTION", first]
-    key = _column(asked.suite["data"]["key"])
+    key = column(asked.suite["data"]["key"])
     return (
         f"SELECT P.RUN AS RUN, P.SAMPLE_ID AS SAMPLE_ID, {_prompt(asked, answers)} AS PROMPT FROM PREDICTIONS P"
-        f" JOIN ({_query(asked.suite['data']['sql'])}) S ON {key} = P.SAMPLE_ID{more}"
+        f" JOIN ({query(asked.suite['data']['sql'])}) S ON {key} = P.SAMPLE_ID{more}"
         f" WHERE P.RUN = {literal(asked.run)}"
     )
 
 
 def gold(asked: Questions) -> str:
     """As `every`, of answers that people have judged, with what they said as HUMAN."""
-    told, key = asked.judge.gold, _column(asked.suite["data"]["key"])
-    answer = _column(told["answer"])
+    told, key = asked.judge.gold, column(asked.suite["data"]["key"])
+    answer = column(told["answer"])
     return (
         f"SELECT {literal(asked.run)} AS RUN, {key} || '#' || SHA2({answer}) AS SAMPLE_ID,"
-        f" {_prompt(asked, [answer])} AS PROMPT, LOWER(TRIM({_column(told['verdict'])})) AS HUMAN"
-        f" FROM ({_query(told['sql'])}) S"
+        f" {_prompt(asked, [answer])} AS PROMPT, LOWER(TRIM({column(told['verdict'])})) AS HUMAN"
+        f" FROM ({query(told['sql'])}) S"
     )
 
 
 def canaries(asked: Questions) -> str:
     """As `every`, of the first answers that this judge was ever asked about, word for word the same question."""
-    key = _column(asked.suite["data"]["key"])
+    key = column(asked.suite["data"]["key"])
     mine = f"JUDGE = {literal(asked.judge.digest)} AND KIND = 'answer' AND HOW = 'asked' AND PARSED"
     return (
         f"SELECT RUN, SAMPLE_ID, PROMPT FROM (SELECT K.RUN AS RUN, K.SAMPLE_ID AS SAMPLE_ID, K.QUESTION AS QUESTION,"
         f" K.AT AS AT, {_prompt(asked, ['P.PREDICTION'])} AS PROMPT FROM (SELECT * FROM JUDGEMENTS WHERE {mine}) K"
         f" JOIN PREDICTIONS P ON P.RUN = K.RUN AND P.SAMPLE_ID = K.SAMPLE_ID"
-        f" JOIN ({_query(asked.suite['data']['sql'])}) S ON {key} = P.SAMPLE_ID) WHERE SHA2(PROMPT) = QUESTION"
+        f" JOIN ({query(asked.suite['data']['sql'])}) S ON {key} = P.SAMPLE_ID) WHERE SHA2(PROMPT) = QUESTION"
         f" ORDER BY AT, RUN, SAMPLE_ID LIMIT {asked.judge.canaries}"
     )
 
@@ -106,18 +91,9 @@ def _prompt(asked: Questions, answers: Sequence[str]) -> str:
 def _filled(template: str) -> Iterator[str]:
     for place, part in enumerate(_COLUMN.split(template)):
         if place % 2:
-            yield f"COALESCE({_column(part)}, '')"
+            yield f"COALESCE({column(part)}, '')"
         elif part:
             yield literal(part)
-
-
-def _column(name: str) -> str:
-    """Snowflake folds what is not quoted to upper case, as the query's own columns."""
-    return f'TO_VARCHAR(S."{name.upper()}")'
-
-
-def _query(sql: str) -> str:
-    return sql.strip().rstrip(";")
 
 
 def _unanswered(asked: Questions, source: str, tries: int = TRIES) -> str:
@@ -331,12 +307,6 @@ def parts(run: str) -> str:
 def estimate(asked: Questions, source: str) -> str:
     """N questions and their CHARACTERS."""
     return f"SELECT COUNT(*) AS N, COALESCE(SUM(LENGTH(PROMPT)), 0) AS CHARACTERS FROM ({source})"
-
-
-def lengths(runs: Sequence[str]) -> str:
-    """By RUN: how long an answer is on average, in tokens."""
-    named = ", ".join(map(literal, runs))
-    return f"SELECT RUN, AVG(TOKENS) AS TOKENS FROM PREDICTIONS WHERE RUN IN ({named}) GROUP BY RUN ORDER BY RUN"
 
 
 def agreement(asked: Questions) -> str:

@@ -210,6 +210,7 @@ def _run(seen: _Seen) -> Run | None:
         comparisons=_by_other(seen, "compared"),
         pooled=_by_other(seen, "pooled"),
         judged=_by_other(seen, "judged"),
+        shown=seen.body("shown"),
         claimed_at=seen.claimed_at,
         started_at=ended.get("started_at") or _at(seen, "started"),
         ended_at=ended.get("ended_at") or _at(seen, "finished") or (_at(seen, "ended") if ended else ""),

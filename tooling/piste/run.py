@@ -83,8 +83,9 @@ class Run:
     says who or what asked it to stop ({"kind", "actor"}). `results` is the run's results.json (schema: results/v1).
     `measured` has its means with intervals; `comparisons` is keyed by the other run's name, `pooled` (over seeds) by
     `measures.seeds_key`; `judged` is keyed by the judge's digest, and so are the comparisons of its scores
-    (`judged.key`). `archived` is when the ledger noted that nothing in git asks for the
-    run any more, `deleted` when its stage was deleted on purpose. Times are ISO 8601, UTC.
+    (`judged.key`). `shown` holds the text of samples that its suite lets people see (`samples.body`). `archived` is
+    when the ledger noted that nothing in git asks for the run any more, `deleted` when its stage was deleted on
+    purpose. Times are ISO 8601, UTC.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Run:
     comparisons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pooled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     judged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    shown: Mapping[str, Any] = field(default_factory=dict)
     claimed_at: str = ""
     started_at: str = ""
     ended_at: str = ""

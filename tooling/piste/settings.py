@@ -70,10 +70,14 @@ def _settings(table: Mapping[str, Any]) -> Settings:
         environments,
         runtimes,
         table.get("credits", {}),
-        Policy(**table.get("policy", {})),
+        _policy(table.get("policy", {})),
         OnGitHub(**table.get("github", {})),
         {model: (float(read), float(wrote)) for model, (read, wrote) in table.get("token_credits", {}).items()},
     )
+
+
+def _policy(table: Mapping[str, Any]) -> Policy:
+    return Policy(**{**table, "samples": tuple(table.get("samples", ()))})
 
 
 def _check(root: Path, settings: Settings, parsed: Parsed) -> list[Problem]:

@@ -397,6 +397,10 @@ class Account:
         """The rows of a question whose answer has no text of samples in it."""
         return [row.as_dict() for row in self._sql(statement)]
 
+    def texts(self, statement: str) -> list[dict[str, Any]]:
+        """The rows of the one question whose answer is text of samples: of those that a suite lets people see."""
+        return [row.as_dict() for row in self._sql(statement)]
+
     def attempt(self, statement: str, values: Sequence[Any] | None = None) -> Answer:
         """A statement whose refusal is an answer too. Raises SnowflakeRefused only where nobody answers."""
         try:

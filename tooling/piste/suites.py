@@ -7,15 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from piste.documents import Parsed
+from piste.environment import FILE, Policy
 from piste.errors import Problem
 from piste.experiment import JUDGE, PAIRWISE
 from piste.problems import Path, quoted
 from piste.scores import BETTER, OPTIONS, Better
 from piste.sources import choose, section
-from piste.templates import columns, unknown_columns
+from piste.templates import columns, selected, unknown_columns
 
 
-def check(suite: Parsed) -> Iterator[Problem]:
+def check(suite: Parsed, name: str, policy: Policy) -> Iterator[Problem]:
+    """`policy` is that of the settings: it says of which suites text may be shown."""
     scores = suite.data.get("scores")
     scores = [score for score in scores if isinstance(score, Mapping)] if isinstance(scores, list) else []
     labels = [score.get("as", score.get("name")) for score in scores]
@@ -28,6 +30,23 @@ def check(suite: Parsed) -> Iterator[Problem]:
         scores, labels = [*scores, *made], [*labels, *(score["name"] for score in made)]
     yield from _primary(suite, scores, labels)
     yield from _suite_templates(suite)
+    yield from _samples(suite, name, policy)
+
+
+def _samples(suite: Parsed, name: str, policy: Policy) -> Iterator[Problem]:
+    samples, data = section(suite.data, "samples"), section(suite.data, "data")
+    if not samples:
+        return
+    if name not in policy.samples:
+        message = "Text of these rows would be shown in reports, which the settings don't allow for this suite."
+        hint = f'Remove it, or write  samples = ["{name}"]  in [tool.piste.policy] of {FILE}: whoever may approve that.'
+        yield suite.problem(("samples",), message, hint)
+    listed = samples.get("columns")
+    known = selected(data["sql"]) if isinstance(data.get("sql"), str) else None
+    for index, wanted in enumerate(listed if isinstance(listed, list) else ()):
+        if known is not None and isinstance(wanted, str) and wanted.upper() not in known:
+            hint = choose(wanted, known, "add it to the query")
+            yield suite.problem(("samples", "columns", index), f"The query has no column {wanted}.", hint)
 
 
 def _label(suite: Parsed, score: Mapping[str, Any], index: int, before: Sequence[Any]) -> Iterator[Problem]:

@@ -37,7 +37,8 @@ def check_suite(suite: Parsed, known: Known) -> list[Problem]:
 
 
 def _suite_rules(suite: Parsed, known: Known) -> Iterator[Problem]:
-    yield from suites.check(suite)
+    name = next((name for name, parsed in known.suites.items() if parsed is suite), "")
+    yield from suites.check(suite, name, known.settings.policy)
     yield from gate_rules.check_suite(suite, known)
 
 

@@ -12,6 +12,7 @@ from piste.gates import Checked, check
 from piste.journeys.judging import judge
 from piste.journeys.ledger import claim_of, look, prepare
 from piste.journeys.reading import Desired
+from piste.journeys.sampling import keep_samples
 from piste.journeys.submitting import CLAIM_FILE
 from piste.journeys.watching import stop_overdue
 from piste.observed import Observation
@@ -47,7 +48,7 @@ def collect(desired: Desired, account: Account) -> Collected:
     judging = judge(desired, account, observed.runs(seen))  # first: a judge may decide which of a matrix wins
     desired = desired.decided(judging.runs)
     more = judge(desired, account, judging.runs)
-    known = _measure(desired, account, more.runs)
+    known = keep_samples(desired, account, _measure(desired, account, more.runs))
     url = git.remote_url(desired.root)
     settings = desired.settings
     rendered = render(desired.experiments, desired.variants, known, settings.credits, url, settings.token_credits)

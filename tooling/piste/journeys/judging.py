@@ -149,7 +149,6 @@ def _body(
     fields = {row["FIELD"]: float(row["MEAN"]) for row in account.numbers(judge_sql.parts(run))}
     of_run = _of_run(account, case)
     tokens = _tokens(account, judge, run, case.other)
-    lengths = {row["RUN"]: float(row["TOKENS"] or 0) for row in account.numbers(judge_sql.lengths([run]))}
     told = {
         "model": judge.model,
         "prompt": prompt_hash(judge, case.suite),
@@ -158,7 +157,6 @@ def _body(
         **_outcomes(account, judge, run, case.other),
         "tries": max(int(account.numbers(judge_sql.tried(one))[0]["N"]) for one in about),
         "family": relatives(judge, case.variant.spec),
-        "answer_tokens": lengths.get(run),
         "tokens": list(tokens),
         "credits": of_tokens(judge.model, tokens, prices),
         "estimated_tokens": list(estimated),

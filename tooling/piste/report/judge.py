@@ -35,17 +35,6 @@ def judge_lines(result: Result) -> list[str]:
     return [*words.listed(rows), *_warnings(found)]
 
 
-def length_line(result: Result) -> list[str]:
-    """Beside a judge's verdict on a difference: how much longer the answers are, which a judge may like by itself."""
-    ours, other = result.answer_tokens, result.comparison.answer_tokens if result.comparison else None
-    if not result.judge or not ours or not other:
-        return []
-    change = f"{100 * (ours / other - 1):+.0f}%".replace("-", words.MINUS)
-    return [
-        f"Answers are {ours:.1f} tokens long on average, against {other:.1f}: {change}. Judges tend to like length."
-    ]
-
-
 def _warnings(found: Mapping[str, Any]) -> list[str]:
     said = []
     if found["family"]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from piste.judged import awaits
 from piste.report import gate_words, words
 from piste.report.failure import failure_lines
-from piste.report.judge import judge_lines, length_line
+from piste.report.judge import judge_lines
 from piste.report.model import failure_body
 from piste.report.result import Result
+from piste.report.samples import sample_lines
 from piste.report.sections import (
     comparison_link,
     documents,
@@ -36,10 +37,10 @@ def page(result: Result, up: str, repository_url: str | None) -> str:
         *question(result),
         failure_lines(result),
         score_table(result, up),
-        length_line(result),
         plots(result),
         field_table(result, up),
         failures(result, up),
+        words.folded("Samples", lines) if (lines := sample_lines(result)) else [],
         words.folded("Training", training(result)) if result.training else [],
         words.folded("Statistics", statistics(result)) if result.scores else [],
         words.folded("Judge", judge_lines(result)) if result.judge else [],

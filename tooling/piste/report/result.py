@@ -36,8 +36,7 @@ class Comparison:
     """The other run, as far as this one is compared with it.
 
     `fields` holds its means by score and field; `place` is that of its page (`Variant.place`); `length` is what is
-    known of the answers' characters, empty for runs of an older piste; `answer_tokens` is how long its answers are on
-    average.
+    known of the answers' characters, empty for runs of an older piste.
     """
 
     experiment: str
@@ -47,7 +46,6 @@ class Comparison:
     fields: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     place: str = ""
     length: Mapping[str, Any] = field(default_factory=dict)
-    answer_tokens: float | None = None
     faults: Mapping[str, int] = field(default_factory=dict)
     per_thousand: float | None = None
 
@@ -112,10 +110,6 @@ class Result:
         """What the ledger says of the judge's work on this run; empty before it has said anything."""
         found: Mapping[str, Any] = self.run.judged.get(self.variant.digests.judge, {}).get("judge", {})
         return found
-
-    @property
-    def answer_tokens(self) -> float | None:
-        return answer_tokens(self.run)
 
     @property
     def suite(self) -> Document:
@@ -234,8 +228,7 @@ def _comparison(target: Variant, other: Run, body: Mapping[str, Any]) -> Compari
     against = {name: _against(score) for name, score in body["scores"].items() if score["difference"] is not None}
     fields = {name: score["per_field"] for name, score in other.scores.items() if score.get("per_field")}
     length = _against(body["length"]) if body.get("length", {}).get("n") else {}
-    tokens = answer_tokens(other)
-    return Comparison(target.experiment, target.name, other.name, against, fields, target.place, length, tokens)
+    return Comparison(target.experiment, target.name, other.name, against, fields, target.place, length)
 
 
 def _seeds(
@@ -282,12 +275,6 @@ def _told(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def evaluation_of(run: Run | None) -> Mapping[str, Any]:
     return ((run.results if run else None) or {}).get("evaluation") or {}
-
-
-def answer_tokens(run: Run) -> float | None:
-    """How long an answer is on average."""
-    found = evaluation_of(run)
-    return found["tokens"] / found["samples"] if found.get("tokens") and found.get("samples") else None
 
 
 def training_of(run: Run | None) -> Mapping[str, Any]:

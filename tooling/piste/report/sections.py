@@ -62,8 +62,9 @@ def _length(result: Result) -> str:
     if not found:
         return f"{said}."
     amount = f"{abs(found['difference']):,.0f} {'more' if found['difference'] > 0 else 'fewer'} than"
+    liked = " Judges tend to like length." if result.judge and found["difference"] else ""
     spread = "" if found["low"] is None else f" (95% interval {_whole(found['low'])} to {_whole(found['high'])})"
-    return f"{said}, {amount} the comparison's{spread}: {found['verdict']}."
+    return f"{said}, {amount} the comparison's{spread}: {found['verdict']}.{liked}"
 
 
 def _whole(value: float) -> str:
