@@ -48,7 +48,9 @@ def test_what_scores_examples_and_a_hosted_model_reach() -> None:
     examples = {"sql": "SELECT * FROM OTHER.PUBLIC.NOTES", "count": 3}
     document = {**made.document, "train": {"hosted": "a-model"}, "evaluate": {"suite": "notes", "examples": examples}}
     scores = [{"name": "similarity", "model": "@HR.PUBLIC.MODELS/embedder"}]
-    suite = replace(made.suite, document={**made.suite.document, "scores": scores})
+    judge = {"model": "@HR.PUBLIC.MODELS/judge", "rubric": "All of it.", "scale": "pass_fail"}
+    suite = replace(made.suite, document={**made.suite.document, "scores": scores, "judge": judge})
     found = access(variants(replace(made, document=document, suite=suite)), "PISTE", "DEV")
     assert found.tables == ("OTHER.PUBLIC.NOTES", "PISTE.DEV.NOTES")
-    assert (found.stages, found.hosted) == (("@HR.PUBLIC.MODELS/embedder",), ("a-model",))
+    assert found.stages == ("@HR.PUBLIC.MODELS/embedder", "@HR.PUBLIC.MODELS/judge")
+    assert found.hosted == ("a-model",)

@@ -16,6 +16,7 @@ from piste.cost import of_tokens
 from piste.experiment import JUDGE, PAIRWISE, Variant
 from piste.judge import Judge, family, judge_of, question, relatives, response_schema
 from piste.judge_sql import Questions
+from piste.plan import Verb, plan
 from piste.run import Run
 from piste.variants import all_variants
 
@@ -54,6 +55,33 @@ def body(one: Judge, rival: str = "", mean: float = 0.7, **told: Any) -> dict[st
         "scores": scores,
         "judge": {**SEEN, "gold": {"n": 1}, **told},
     }
+
+
+ON_POOL = {"model": "@MODELS/llama", "pairwise": None, "canaries": None}
+
+
+def test_a_judge_on_a_stage_is_a_score_of_the_job() -> None:
+    """Another rubric scores again, and generates nothing."""
+    before, after = asked(**ON_POOL)[1], asked(**ON_POOL, rubric="Now it is {NOTE}.")[1]
+    assert before.digests.generation == after.digests.generation
+    assert before.digests.evaluation != after.digests.evaluation
+    (action,) = plan([after], [run(before)]).actions
+    assert (action.verb, action.steps) == (Verb.EVALUATE, ("score",))
+    assert action.reason.startswith("suite.judge.rubric ")
+    hosted, other = asked()[1], asked(rubric="Now it is {NOTE}.")[1]
+    assert hosted.digests.evaluation == other.digests.evaluation
+    (kept,) = plan([other], [run(hosted)]).actions
+    assert kept.verb is Verb.KEEP
+
+
+def test_its_job_is_told_what_to_ask() -> None:
+    one = asked(**ON_POOL)[1]
+    told = judge_sql.in_job(judge_in(one), one.spec["suite"], "RUN_A_1")
+    assert [asked["row"]["KIND"] for asked in told["questions"]] == ["answer", "gold"]
+    assert (told["model"], told["max_new_tokens"]) == ("@MODELS/llama", 600)
+    assert '"sections": {"facts": {"reason": "a sentence", "verdict": "5"}' in told["form"]
+    for statement in (text for asked in told["questions"] for text in (*asked["before"], asked["select"])):
+        sqlglot.parse_one(statement, read="snowflake")
 
 
 def test_the_judge_sees_rubric_prompt_reference_and_answer_in_tags() -> None:

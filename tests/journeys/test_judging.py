@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +14,15 @@ from snowflake.snowpark import Session
 
 import snowglobe
 from builders import baseline, experiment, run
-from piste import observed
+from payload import judge as in_job
+from payload.snowflake_session import Store
+from piste import judge_sql, observed
 from piste.environment import Environment, Settings
 from piste.experiment import JUDGE, PAIRWISE, Variant
 from piste.journeys import Desired, judging
 from piste.journeys.ledger import claim_of
 from piste.journeys.sampling import keep_samples
+from piste.judge import judge_of
 from piste.judged import seen_by
 from piste.report import render
 from piste.run import Run
@@ -194,6 +199,42 @@ def test_a_judge_that_may_cost_too_much_is_not_asked(place: Place) -> None:
     found = judging.judge(desired(one), place.account, [known])
     assert place.globe.judge() == before
     assert "may cost" in found.refusals[0][1]
+
+
+def test_what_a_judge_on_a_stage_said_in_the_job_is_read_and_nobody_else_is_asked(place: Place) -> None:
+    """The model's process is exchanged for one that passes two answers of three, and says nothing of the last."""
+    one = judged_variant(781.0, model="@MODELS/judge")
+    (known,) = place.known(one)
+    place.fill(known.name, [f"a{number} b staged" for number in range(ROWS)])
+    judge = judge_of(one.spec["suite"], one.digests.judge)
+    assert judge
+    told = judge_sql.in_job(judge, one.spec["suite"], known.name)
+    verdicts = ["{'verdict': 'pass', 'reason': 'r'}", "{'verdict': 'Fail', 'reason': 'r'}"] * 3
+    verdicts[-1] = "I can't say."
+
+    def answer(command: list[str]) -> int:
+        folder = Path(command[-1])
+        asked = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+        assert all(line["messages"][0]["content"].endswith(told["form"]) for line in asked)
+        said = [
+            {"sample": line["sample"], "prediction": text.replace("'", '"') if "{" in text else text, "tokens": 9}
+            for line, text in zip(asked, verdicts, strict=True)
+        ]
+        (folder / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in said))
+        return 0
+
+    options = {**place.globe.connection, "database": "PISTE", "schema": "DEV"}
+    with Session.builder.configs(options).create() as session, tempfile.TemporaryDirectory() as folder:
+        store = Store(session, known.name)
+        assert in_job.judge(told, store, Path("model"), Path(folder, "a"), answer) == ROWS
+        assert in_job.judge(told, store, Path("model"), Path(folder, "b"), answer) == 0
+    before = place.globe.judge()
+    found = judging.judge(desired(one), place.account, [known])
+    assert (place.globe.judge(), found.asked) == (before, 0)
+    (scored,) = [run for run in found.runs if run.name == known.name]
+    body = scored.judged[judge.digest]
+    assert (body["scores"][JUDGE]["mean"], body["scores"][JUDGE]["n"]) == (0.6, 5)
+    assert (body["judge"]["judged"], body["judge"]["unparsed"]) == (5, 1)
 
 
 def test_another_run_with_the_same_answers_costs_nothing(place: Place) -> None:

@@ -24,6 +24,8 @@ TABLES = (
     'CREATE TABLE LEDGER (RUN VARCHAR, "AT" TIMESTAMP_LTZ, EVENT VARCHAR, BODY VARIANT)',
     "CREATE TABLE PREDICTIONS (RUN VARCHAR, SAMPLE_ID VARCHAR, PREDICTION VARCHAR, TOKENS NUMBER, SECONDS FLOAT)",
     "CREATE TABLE SAMPLE_SCORES (RUN VARCHAR, SAMPLE_ID VARCHAR, SCORE VARCHAR, FIELD VARCHAR, VALUE FLOAT)",
+    "CREATE TABLE JUDGEMENTS (RUN VARCHAR, SAMPLE_ID VARCHAR, JUDGE VARCHAR, KIND VARCHAR, OTHER VARCHAR, HOW VARCHAR,"
+    ' "AT" TIMESTAMP_LTZ, QUESTION VARCHAR, REPLY VARCHAR)',
 )
 SUITE: dict[str, Any] = {
     **tiny.SUITE,
@@ -121,6 +123,7 @@ def instruct(name: str, steps: list[str], change: Any = None, **more: Any) -> di
         "examples": None,
         "hosted": None,
         "suite": {**SUITE, **(change or {})},
+        "judge": None,
         "suite_name": "tiny-notes",
         "tracking": {"experiment": "PISTE_TINY", "run": name, "parameters": {"recipe.train_iters": "4"}},
         "heartbeat_seconds": 1,

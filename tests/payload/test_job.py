@@ -148,6 +148,27 @@ def test_an_added_score_needs_no_generation(trained: Any, account: Any) -> None:
     assert account.rows(counted) == [("_length", 6), ("exact_match", 6)]
 
 
+def test_a_judge_on_a_stage_is_asked_in_the_job(trained: Any, account: Any) -> None:
+    """The tiny model knows no JSON, so its replies hold no message: the judge failed, and the run did not."""
+    select = (
+        "SELECT P.RUN AS RUN, P.SAMPLE_ID AS SAMPLE_ID, 'Judge ' || P.PREDICTION AS PROMPT,"
+        " SHA2('Judge ' || P.PREDICTION) AS QUESTION FROM PREDICTIONS P"
+        " LEFT JOIN JUDGEMENTS J ON J.SAMPLE_ID = P.SAMPLE_ID WHERE P.RUN = 'RUN_A_1' AND J.REPLY IS NULL"
+    )
+    row = {"JUDGE": "d" * 64, "KIND": "answer", "OTHER": "", "HOW": "asked"}
+    questions = [{"row": row, "before": ["SELECT 1"], "select": select}]
+    told = {"model": "@MODELS/tiny", "max_new_tokens": 4, "form": " as JSON", "questions": questions}
+    for run in ("RUN_A_J_1", "RUN_A_J_2"):
+        ended = account.run(run, ["score"], predictions={"run": "RUN_A_1"}, judge=told)
+        assert ended.status == "DONE", ended.log[-3000:]
+        assert f"judged {6 if run.endswith('_1') else 0} answers" in ended.log
+        counted = 'SELECT COUNT(*), COUNT(DISTINCT SAMPLE_ID), MIN(KIND), COUNT("AT"), COUNT(QUESTION) FROM JUDGEMENTS'
+        assert account.rows(counted) == [(6, 6, "answer", 6, 6)]
+    replies = [json.loads(reply) for (reply,) in account.rows("SELECT REPLY FROM JUDGEMENTS")]
+    assert {reply["choices"][0]["structured_output"][0]["raw_message"] for reply in replies} == {None}
+    assert all(0 < reply["usage"]["completion_tokens"] <= 4 for reply in replies)
+
+
 FAILURES: dict[str, dict[str, Any]] = {
     "no_table": {"change": {"data": {"sql": "SELECT * FROM NO_SUCH_TABLE", "key": "ID"}}},
     "no_column": {"change": {"reference": "{NOTES}"}},

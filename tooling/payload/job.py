@@ -19,6 +19,7 @@ from payload import (
     evaluation,
     examples,
     inputs,
+    judge,
     resume,
     scores,
     snowflake_session,
@@ -190,7 +191,19 @@ def _evaluate(job: Job, checkpoint: Path | None) -> None:
     _mind_time(job)
     scored = evaluation.score(found, suite, rows, _similarities(job, found, rows))
     job.store.replace_rows("SAMPLE_SCORES", ["SAMPLE_ID", "SCORE", "FIELD", "VALUE"], scored.score_rows())
+    _judge(job)
     job.evaluation = scored.summary("done", suite)
+
+
+def _judge(job: Job) -> None:
+    told = job.spec.judge
+    if told is None:
+        return
+    _mind_time(job)
+    folder = job.folder / "judge"
+    inputs.fetch_input(job.store, told["model"], folder / "model")
+    count = judge.judge(told, job.store, folder / "model", folder, lambda command: _run_to_score(job, command))
+    _say(f"judged {count} answers")
 
 
 def _similarities(

@@ -36,6 +36,10 @@ def service_name() -> str:
     return os.environ.get("SNOWFLAKE_SERVICE_NAME", "")
 
 
+ROWS_AT_ONCE = 50
+"""Of what is inserted with its values in the statement."""
+
+
 @dataclass(frozen=True)
 class Store:
     """A run's stage, its rows in the tables, and its events in the ledger."""
@@ -92,6 +96,20 @@ class Store:
         if rows:
             frame = pandas.DataFrame([[self.run, *row] for row in rows], columns=["RUN", *columns])
             self.session.write_pandas(frame, table, auto_create_table=False, overwrite=False)
+
+    def add_judgements(self, row: Mapping[str, str], replies: Sequence[tuple[Mapping[str, Any], str]]) -> None:
+        """A row for each reply; `row` is what all of them have in common."""
+        columns = ["RUN", "SAMPLE_ID", "QUESTION", "REPLY", *row]
+        for start in range(0, len(replies), ROWS_AT_ONCE):
+            some = replies[start : start + ROWS_AT_ONCE]
+            one = f"SELECT {', '.join('?' for _ in columns)}, CURRENT_TIMESTAMP()"
+            values = [
+                value
+                for told, reply in some
+                for value in (told["RUN"], told["SAMPLE_ID"], told["QUESTION"], reply, *row.values())
+            ]
+            rows = " UNION ALL ".join([one] * len(some))
+            self._sql(f"INSERT INTO JUDGEMENTS ({', '.join(columns)}, AT) {rows}", values)
 
     def fetch(self, location: str, folder: Path) -> list[Path]:
         """All files below `@STAGE/path` (or the one file of that name), with their folders."""

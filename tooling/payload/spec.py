@@ -15,7 +15,8 @@ SCHEMA = "run/v1"
 class Spec:
     """The fields of run.json under their own names; `trained_run` and `predicted_run` are the runs whose checkpoint
     or predictions are evaluated again. `examples` says which rows a model is shown before each question,
-    `hosted` names the model that Snowflake hosts, where one answers.
+    `hosted` names the model that Snowflake hosts, where one answers; `judge` is what is needed to judge by a model on a
+    stage.
     `timeout_seconds` is for the whole run; `resume_from` names earlier attempts, the latest first, whose stages may
     hold a state to train on from."""
 
@@ -33,6 +34,7 @@ class Spec:
     examples: Mapping[str, Any] | None
     hosted: str | None
     suite: Mapping[str, Any]
+    judge: Mapping[str, Any] | None
     tracking: Mapping[str, Any]
     heartbeat_seconds: float
     timeout_seconds: float
@@ -75,6 +77,7 @@ def read(path: Path) -> Spec:
         examples=document["examples"],
         hosted=document["hosted"],
         suite=document["suite"] or {},
+        judge=document["judge"],
         tracking=document["tracking"] or {},
         heartbeat_seconds=document["heartbeat_seconds"],
         timeout_seconds=document["timeout_seconds"],

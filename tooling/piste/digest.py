@@ -15,6 +15,7 @@ from typing import Any
 from piste import scores
 from piste.change_rules import Kind, defaults, rule_of
 from piste.experiment import Digests, Document, over
+from piste.judge import is_on_pool
 from piste.problems import Path
 
 FORMAT = 1
@@ -46,7 +47,11 @@ def digests(spec: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> Dig
         generated["reference"] = suite["reference"]
     generation = _sha256(generated)
     versioned = {score["name"]: versions.get(score["name"]) for score in suite["scores"]}
-    scoring = _sha256({"format": FORMAT, "versions": versioned, "suite": only("score", suite, "suite")})
+    judge = _judge(suite)
+    scored = {"format": FORMAT, "versions": versioned, "suite": only("score", suite, "suite")}
+    if judge and is_on_pool(suite["judge"]["model"]):  # its verdicts are made by the job, as other scores
+        scored["judge"] = judge
+    scoring = _sha256(scored)
     training = _sha256(
         {
             "format": FORMAT,
@@ -58,7 +63,6 @@ def digests(spec: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> Dig
         }
     )
     parts = {"generation": generation, "scoring": scoring}
-    judge = _judge(suite)
     return Digests(training, generation, scoring, over(**parts, **({"judge": judge} if judge else {})), judge)
 
 

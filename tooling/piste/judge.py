@@ -47,6 +47,11 @@ class Judge:
     batch: int
 
     @property
+    def on_pool(self) -> bool:
+        """A model on a stage judges in the run's own job; any other is Cortex's, which `collect` asks."""
+        return is_on_pool(self.model)
+
+    @property
     def parameters(self) -> dict[str, int]:
         return {"temperature": 0, "max_tokens": 300 + 150 * len(self.sections)}
 
@@ -54,6 +59,10 @@ class Judge:
     def words_of_a_reply(self) -> int:
         """In tokens, for estimates."""
         return 50 * (1 + len(self.sections))
+
+
+def is_on_pool(model: object) -> bool:
+    return str(model).startswith("@")
 
 
 def judge_of(suite: Document, digest: str) -> Judge | None:
@@ -112,6 +121,13 @@ def response_schema(judge: Judge, pairwise: bool = False) -> dict[str, Any]:
     if not judge.sections:
         return one
     return _object({"sections": _object(dict.fromkeys(judge.sections, one)), **one["properties"]})
+
+
+def form(judge: Judge) -> str:
+    """How a reply looks, for a model that Snowflake doesn't hold to a schema."""
+    one = {"reason": "a sentence", "verdict": judge.scale[-1]}
+    example = {"sections": dict.fromkeys(judge.sections, one), **one} if judge.sections else one
+    return f"\nAnswer with JSON alone, in this form, with your own reason and verdict: {json.dumps(example)}"
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:

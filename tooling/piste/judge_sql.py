@@ -11,9 +11,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from piste.experiment import JUDGE, PAIRWISE, Document
-from piste.judge import PAIR, TRIES, Judge, question, response_schema
+from piste.judge import PAIR, TRIES, Judge, form, question, response_schema
 from piste.sql import column, constant, literal, query
 
 GOLD = "GOLD"
@@ -182,6 +183,32 @@ def ask(asked: Questions, source: str, tries: int = TRIES) -> str:
         f" SELECT RUN, SAMPLE_ID, {_named(asked)}, 'asked', CURRENT_TIMESTAMP(), SHA2(PROMPT), TO_VARCHAR({reply})"
         f" FROM ({batch})"
     )
+
+
+def in_job(judge: Judge, suite: Document, run: str) -> dict[str, Any]:
+    """What the job of a run needs in order to judge by a model on a stage: statements, and how a reply is asked for.
+
+    `questions` name their rows of JUDGEMENTS (`row`); `before` is executed first, `select` gives RUN, SAMPLE_ID, PROMPT
+    and QUESTION of what is to be asked.
+    """
+    alone = Questions(judge, suite, run, "answer")
+    people = Questions(judge, suite, GOLD, "gold")
+    prepare = [decide_by_format(alone)] if judge.require else []
+    asked = [(alone, [*prepare, reuse(alone)], every(alone)), *([(people, [], gold(people))] if judge.gold else [])]
+    return {
+        "model": judge.model,
+        "max_new_tokens": judge.parameters["max_tokens"],
+        "form": form(judge),
+        "questions": [
+            {
+                "row": {"JUDGE": judge.digest, "KIND": one.kind, "OTHER": _other(one), "HOW": "asked"},
+                "before": before,
+                "select": "SELECT RUN, SAMPLE_ID, PROMPT, SHA2(PROMPT) AS QUESTION"
+                f" FROM ({_unanswered(one, source)}) ORDER BY RUN, SAMPLE_ID",
+            }
+            for one, before, source in asked
+        ],
+    }
 
 
 def _named(asked: Questions) -> str:

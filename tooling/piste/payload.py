@@ -11,9 +11,10 @@ from typing import Any
 
 import yaml
 
-from piste import durations
+from piste import durations, judge_sql
 from piste.change_rules import compute
 from piste.experiment import Document, Variant
+from piste.judge import judge_of
 from piste.plan import Action
 
 HEARTBEAT_SECONDS = 10
@@ -116,6 +117,7 @@ def _instructions(action: Action, claim: str, heartbeat_seconds: int) -> dict[st
     variant, spec = action.variant, action.variant.spec
     train = spec["experiment"]["train"]
     source = action.run.name if action.run is not None else None
+    judge = judge_of(spec["suite"], variant.digests.judge)
     return {
         "schema": "run/v1",
         "run": claim,
@@ -134,6 +136,7 @@ def _instructions(action: Action, claim: str, heartbeat_seconds: int) -> dict[st
         "hosted": train.get("hosted"),
         "examples": spec["experiment"]["evaluate"].get("examples"),
         "suite": spec["suite"],
+        "judge": judge_sql.in_job(judge, spec["suite"], claim) if judge and judge.on_pool else None,
         "tracking": {"experiment": _tracking_name(variant), "run": claim, "parameters": _parameters(variant)},
         "heartbeat_seconds": heartbeat_seconds,
         "timeout_seconds": _timeout(spec["experiment"]),

@@ -189,7 +189,7 @@ def _evaluate(
     generated = _predicted(variant, same)
     kept = [run for run in trained if not run.deleted]
     source = generated[-1] if generated else kept[0] if kept else None
-    differences, reason = _since(variant, same or runs, {"generate", "score"})
+    differences, reason = _since(variant, same or runs, {"generate", "score", "judge"})
     if tries:
         differences, reason = (), _another_try(tries[-1])
     elif source is not None and variant.split not in {run.split for run in same}:

@@ -94,5 +94,7 @@ def of_samples(names: Iterable[str]) -> set[str]:
 
 
 def models(suite: Document) -> set[str]:
-    """Stage paths of the models that scores read."""
-    return {str(score["model"]) for score in suite["scores"] if score["name"] == "similarity"}
+    """Stage paths of the models that scores read, and of the judge where it is on a stage."""
+    judge = str((suite.get("judge") or {}).get("model", ""))
+    similar = {str(score["model"]) for score in suite["scores"] if score["name"] == "similarity"}
+    return similar | ({judge} if judge.startswith("@") else set())

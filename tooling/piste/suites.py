@@ -10,6 +10,7 @@ from piste.documents import Parsed
 from piste.environment import FILE, Policy
 from piste.errors import Problem
 from piste.experiment import JUDGE, PAIRWISE
+from piste.judge import is_on_pool
 from piste.problems import Path, quoted
 from piste.scores import BETTER, OPTIONS, Better
 from piste.sources import choose, section
@@ -111,12 +112,24 @@ def _pattern(suite: Parsed, pattern: str, index: int) -> Iterator[Problem]:
 
 def _judge(suite: Parsed, names: Sequence[Any]) -> Iterator[Problem]:
     judge = section(suite.data, "judge")
+    if is_on_pool(judge.get("model", "")):
+        yield from _on_pool(suite, judge)
     required = judge.get("require")
     for index, name in enumerate(required if isinstance(required, list) else ()):
         if isinstance(name, str) and name not in names:
             hint = choose(name, [known for known in names if isinstance(known, str)], "add it to scores")
             message = f"{quoted(name)} is not one of this suite's scores."
             yield suite.problem(("judge", "require", index), message, hint)
+
+
+def _on_pool(suite: Parsed, judge: Mapping[str, Any]) -> Iterator[Problem]:
+    """It judges within the run's own job: the other of a pair may not have answered yet."""
+    if judge.get("pairwise"):
+        message = "A judge on a stage judges each answer by itself, in the job of its run: there is no pair there."
+        yield suite.problem(("judge", "pairwise"), message, "Remove it, or name a model that Cortex has.")
+    if judge.get("canaries"):
+        message = "A judge on a stage changes only when somebody puts another there, so it needs no canaries."
+        yield suite.problem(("judge", "canaries"), message, "Remove it; put another model into another folder.")
 
 
 def _suite_templates(suite: Parsed) -> Iterator[Problem]:

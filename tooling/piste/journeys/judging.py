@@ -94,7 +94,7 @@ def _judge(account: Account, case: Case, first: Case, prices: Mapping[str, Any])
     about = [
         Questions(case.judge, case.suite, case.run.name, kind, case.other if kind in PAIR else "") for kind in kinds
     ]
-    estimated = _estimated(account, about, case.judge)
+    estimated = (0.0, 0.0) if case.judge.on_pool else _estimated(account, about, case.judge)
     if refused := too_dear(case.variant, of_tokens(case.judge.model, estimated, prices)):
         raise PolicyRefused(refused)
     asked = sum(_ask_all(account, one) for one in about)
@@ -128,6 +128,9 @@ def _ask_all(account: Account, asked: Questions) -> int:
 def _put(account: Account, asked: Questions, source: str) -> int:
     """Batch by batch, so that an interrupted judge goes on where it was. What is answered with NULL is put once more
     by the next `collect`, not now: a model that refuses refuses again."""
+    if asked.judge.on_pool:  # the run's job has put its questions
+        account.change(judge_sql.read(asked.judge))
+        return 0
     tries = min(TRIES, int(account.numbers(judge_sql.tried(asked))[0]["N"]) + 1)
     count = 0
     while batch := account.change(judge_sql.ask(asked, source, tries)):

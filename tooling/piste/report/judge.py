@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from piste.judge import is_on_pool
 from piste.report import words
 from piste.report.result import Result
 
@@ -85,11 +86,15 @@ def _canaries(found: Mapping[str, Any] | None) -> str:
 
 
 def _tokens(found: Mapping[str, Any]) -> str:
+    if is_on_pool(found["model"]):
+        return f"{found['tokens'][1]:,.0f} written"
     (read, wrote), (guess, answer) = found["tokens"], found["estimated_tokens"]
     return f"{read:,.0f} read and {wrote:,.0f} written; estimated {guess:,.0f} and {answer:,.0f}"
 
 
 def _cost(found: Mapping[str, Any]) -> str:
+    if is_on_pool(found["model"]):
+        return "in that of the run: it judged in the same job"
     if found["credits"] is None:
         return "no price is known; name it in [tool.piste.token_credits]"
     prices = "settings" if found["priced"] == "settings" else f"list prices of {found['priced']}"
