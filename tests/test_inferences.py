@@ -316,10 +316,11 @@ def test_what_can_not_be_removed_is_named() -> None:
 @pytest.mark.usefixtures("lock")
 def test_the_price_is_known_before_or_refused() -> None:
     fake = Fake({"family": "GPU_NV_L"})
-    assert ready(fake).credits is None
-    assert ready(Fake(), CPU_X64_S=0.11).credits == pytest.approx(2 * 300 / 3600 * 0.11)
+    assert ready(Fake({"family": "GPU_OF_TOMORROW"})).credits is None
+    assert ready(Fake()).credits == pytest.approx(2 * 300 / 3600 * 0.11)
+    assert ready(Fake(), CPU_X64_S=0.22).credits == pytest.approx(2 * 300 / 3600 * 0.22)
     with pytest.raises(PolicyRefused) as refused:
-        ready(fake, GPU_NV_L=14.12)
+        ready(fake)
     assert refused.value.exit_code == 4
     assert fake.everything() == []
 

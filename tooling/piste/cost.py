@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
+
+from piste.resources import prices
 
 TokenPrices = Mapping[str, tuple[float, float]]
 """Credits per million tokens read and written, by model."""
 
-PRICED = "2026-01-13"
-TOKEN_CREDITS: TokenPrices = {
-    "claude-4-5-sonnet": (1.65, 8.25),
-    "llama3.3-70b": (0.36, 0.36),
-    "mistral-large2": (1.0, 3.0),
-    "openai-gpt-4.1": (1.0, 4.0),
-    "snowflake-llama-3.3-70b": (0.29, 0.29),
-}
-"""Of models that Snowflake hosts: Snowflake's Service Consumption Table, as of PRICED."""
+PRICED: Final[str] = prices()["date"]
+FAMILY_CREDITS: Final[Mapping[str, float]] = prices()["families"]
+"""Per node-hour by instance family: list prices, as of PRICED."""
+
+TOKEN_CREDITS: Final[TokenPrices] = {model: (read, wrote) for model, (read, wrote) in prices()["tokens"].items()}
+"""Of models that Snowflake hosts: list prices, as of PRICED."""
+
+NODE_MINIMUM: Final[float] = prices()["node_minimum_seconds"]
+"""For so many seconds a node is billed that starts, however short it works."""
 
 
 def credits(seconds: float, nodes: int, rate: float) -> float:
     """Credits for `nodes` nodes held for `seconds`; `rate` is credits per node-hour of the pool's instance family."""
     return seconds / 3600 * nodes * rate
+
+
+def billed(seconds: float, nodes: int, rate: float) -> float:
+    """The same where the nodes have to start for it."""
+    return credits(max(seconds, NODE_MINIMUM), nodes, rate)
 
 
 def of_answers_by_time(seconds: float, answers: int, nodes: int, rate: float) -> float:

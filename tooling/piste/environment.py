@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from piste.errors import PisteError
 from piste.problems import listed, quoted, sentences, suggestion
+from piste.resources import prices
 
 FILE: Final = "pyproject.toml"
 
@@ -94,9 +95,8 @@ class OnGitHub:
 
 @dataclass(frozen=True)
 class Settings:
-    """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour.
-
-    `token_credits` are, by hosted model, those per million tokens read and written.
+    """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour, by instance
+    family, `token_credits`, by hosted model, those per million tokens read and written: the account's own prices.
     """
 
     environment: str = ""
@@ -118,6 +118,11 @@ class Settings:
             raise PisteError("No environment is chosen.", f'Write  environment = "dev"  in [tool.piste] of {FILE}.')
         hint = choices(wanted, self.environments, "environments")
         raise PisteError(f"There is no environment {quoted(wanted)}.", hint)
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Credits per node-hour by instance family: the account's own, else the list price."""
+        return {**prices()["families"], **self.credits}
 
     @property
     def pools(self) -> Mapping[str, str]:

@@ -42,7 +42,7 @@ def at_most(variant: Variant, rate: float | None) -> float | None:
     """Credits of a run that takes its timeout; None where the rate of its pool's family is not known."""
     experiment = variant.spec["experiment"]
     nodes = experiment["train"].get("nodes", 1)
-    return None if rate is None else cost.credits(durations.seconds(compute(experiment, "timeout")), nodes, rate)
+    return None if rate is None else cost.billed(durations.seconds(compute(experiment, "timeout")), nodes, rate)
 
 
 def too_dear(variant: Variant, credits: float | None) -> str:

@@ -81,10 +81,10 @@ def ready(account: Account, settings: Settings, root: Path) -> Ready:
         PolicyRefused: even that may cost too much; nothing was made.
         PisteError: the environment has no pool that this role may see.
     """
-    pool = cheapest_pool(account, settings.credits)
+    pool = cheapest_pool(account, settings.rates)
     if pool is None:
         raise PisteError("The environment has no compute pool.", "Run `piste doctor` for the SQL that makes it.")
-    rate, nodes = settings.credits.get(pool.family), min(JOBS, pool.nodes)
+    rate, nodes = settings.rates.get(pool.family), min(JOBS, pool.nodes)
     at_most = None if rate is None else cost.credits(SECONDS, nodes, rate)
     if at_most is not None and at_most > MOST_CREDITS:
         raise PolicyRefused(

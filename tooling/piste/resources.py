@@ -1,8 +1,9 @@
-"""Files that travel with the package: schemas, the page of all runs, and the payload that runs inside the job."""
+"""Files that travel with the package: schemas, list prices, the page of all runs, and the payload of jobs."""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ def schema(name: str) -> dict[str, Any]:
     folder = next(folder for folder in _SCHEMAS if folder.is_dir())
     document: dict[str, Any] = json.loads((folder / f"{name}.schema.json").read_bytes())
     return document
+
+
+@cache
+def prices() -> dict[str, Any]:
+    """List prices with their date and source. Shared: don't change it."""
+    return tomllib.loads((_PACKAGE / "prices.toml").read_text("utf-8"))
 
 
 def page_file(name: str) -> str:

@@ -51,7 +51,7 @@ def collect(desired: Desired, account: Account) -> Collected:
     known = keep_samples(desired, account, _measure(desired, account, more.runs))
     url = git.remote_url(desired.root)
     settings = desired.settings
-    rendered = render(desired.experiments, desired.variants, known, settings.credits, url, settings.token_credits)
+    rendered = render(desired.experiments, desired.variants, known, settings.rates, url, settings.token_credits)
     files = repository.with_imported(desired.root, rendered, {run.name for run in known if run.imported})
     changed = repository.write_files(desired.root, files) + repository.remove_leftovers(desired.root, files)
     outcomes = all_outcomes(desired.experiments, desired.variants, known)

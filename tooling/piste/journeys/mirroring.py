@@ -130,7 +130,7 @@ def begin_mirroring(
     except SnowflakeRefused:
         account.remove(attempt)
         raise
-    return Mirroring(wish, attempt, job, found.name, settings.credits.get(found.family))
+    return Mirroring(wish, attempt, job, found.name, settings.rates.get(found.family))
 
 
 def _going(account: Account, wish: Wish) -> Mirroring | None:
@@ -154,7 +154,7 @@ def _chosen_pool(account: Account, settings: Settings, alias: str) -> Pool:
         hint = choices(alias, environment.pools, f"environments.{environment.name}.pools")
         raise PisteError(f"The environment {environment.name} has no pool {alias!r}.", hint)
     named = account.pools().get(environment.pools[alias].upper()) if alias else None
-    pool = named if alias else cheapest_pool(account, settings.credits)
+    pool = named if alias else cheapest_pool(account, settings.rates)
     if pool is None:
         raise PisteError("There is no compute pool for it.", "Run `piste doctor` for the SQL that makes one.")
     return pool

@@ -91,7 +91,7 @@ def prices(desired: Desired, environment: Environment, due: Plan) -> dict[str, f
 def _rate(desired: Desired, environment: Environment, due: Plan, variant: Variant) -> float | None:
     name = pool_name(environment, variant.spec["experiment"].get("compute", {}).get("pool", "")) or ""
     pool = due.pools.get(name.upper())
-    return desired.settings.credits.get(pool.family) if pool else None
+    return desired.settings.rates.get(pool.family) if pool else None
 
 
 def _refused(

@@ -96,7 +96,7 @@ def _jobs(desired: Desired, account: Account, due: Plan) -> list[_Job]:
 
 def _job(desired: Desired, pool: Pool, code: Mapping[str, bytes], action: Action) -> _Job:
     train = action.variant.spec["experiment"]["train"]
-    rate = desired.settings.credits.get(pool.family)
+    rate = desired.settings.rates.get(pool.family)
     credits = at_most(action.variant, rate)
     if refused := too_dear(action.variant, credits):
         raise PolicyRefused(refused, "Lower compute.timeout, or raise compute.max_credits. Nothing was submitted.")
