@@ -134,6 +134,7 @@ def test_the_looking_role_gets_nothing_of_rows_and_files() -> None:
         "GRANT SELECT ON VIEW LIVE.RUNS.LEDGER_LATEST TO ROLE ACME_LOOK",
         "GRANT SELECT ON VIEW LIVE.RUNS.RUNS TO ROLE ACME_LOOK",
         "GRANT SELECT ON VIEW LIVE.RUNS.SCORES TO ROLE ACME_LOOK",
+        "GRANT SELECT ON VIEW LIVE.RUNS.SPEND TO ROLE ACME_LOOK",
     ]
 
 
@@ -153,7 +154,7 @@ def account(role: str, **answers: Rows | None) -> Any:
     return ask
 
 
-TABLES_AND_VIEWS = ("LEDGER", "PREDICTIONS", "SAMPLE_SCORES", "JUDGEMENTS", "LEDGER_LATEST", "RUNS", "SCORES")
+TABLES_AND_VIEWS = ("LEDGER", "PREDICTIONS", "SAMPLE_SCORES", "JUDGEMENTS", "LEDGER_LATEST", "RUNS", "SCORES", "SPEND")
 
 
 def grants(*rights: tuple[str, str, str]) -> Rows:
@@ -194,7 +195,7 @@ def test_tables_that_another_role_made_are_to_be_granted() -> None:
         "GRANT SELECT, INSERT, UPDATE ON TABLE PISTE.DEV.JUDGEMENTS TO ROLE RUNNER;",
     ]
     finding = found(account("RUNNER", SHOW_TABLES=named[:2], SHOW_VIEWS=[]), "tables")
-    missing = "SAMPLE_SCORES, JUDGEMENTS, LEDGER_LATEST, RUNS, SCORES"
+    missing = "SAMPLE_SCORES, JUDGEMENTS, LEDGER_LATEST, RUNS, SCORES, SPEND"
     assert f"not there: {missing}; the first `piste apply` makes" in finding.detail
 
 
@@ -215,6 +216,7 @@ def test_what_the_looking_role_can_t_see_is_not_called_missing() -> None:
         "SELECT on view PISTE.DEV.LEDGER_LATEST",
         "SELECT on view PISTE.DEV.RUNS",
         "SELECT on view PISTE.DEV.SCORES",
+        "SELECT on view PISTE.DEV.SPEND",
         "limits of role PISTE_LOOK",
     }
 

@@ -129,6 +129,14 @@ def test_a_token_of_one_s_own_is_left_alone(globe: Globe, issuer: Issuer, monkey
     assert issuer.asked == []
 
 
+def test_statements_say_who_asks(globe: Globe, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parameters are those that the server's reply to the login tells back."""
+    monkeypatch.setenv("SNOWFLAKE_CONNECTIONS", connections(globe.connection, **OIDC))
+    with connect(ENVIRONMENT, who={"actor": "@ana", "commit": "3f2c9d1"}) as account:
+        told = account._session.connection._session_parameters["QUERY_TAG"]
+    assert json.loads(told) == {"app": "piste", "environment": "dev", "actor": "@ana", "commit": "3f2c9d1"}
+
+
 def test_who_looks_keeps_the_looking_role(globe: Globe, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment's role is that of whoever submits: a connection that names the looking role is not given it."""
     names_it = connections(globe.connection, **OIDC, role="piste_look")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from piste.snowflake import Account
 from piste.tables import TABLES, VIEWS, VIEWS_VERSION
 
 DOCS = (Path(__file__).parents[1] / "docs" / "notebooks.md").read_text()
-LORA, BASE, LIVE, FAILED = (f"RUN_{letter * 12}_1" for letter in "ABCD")
+LORA, BASE, LIVE, FAILED, HOST = (f"RUN_{letter * 12}_1" for letter in "ABCDE")
 
 
 @contextlib.contextmanager
@@ -57,14 +58,14 @@ def rows(account: Account, sql: str) -> list[dict[str, Any]]:
     return list(answer.rows)
 
 
-def claimed(experiment: str, **provenance: Any) -> dict[str, Any]:
+def claimed(experiment: str, paid: Mapping[str, str] = MappingProxyType({}), **provenance: Any) -> dict[str, Any]:
     return {
         "experiment": experiment,
         "variant": "",
         "digests": {part: part[0] * 64 for part in ("training", "generation", "scoring", "suite")},
         "steps": ["train", "generate", "score"],
-        "spec": {"experiment": {"evaluate": {"suite": "soap-notes"}}, "split": "test"},
-        "provenance": {"actor": "@ana", "pool": "PISTE_CPU", "family": "CPU_X64_S", "nodes": 2, **provenance},
+        "spec": {"experiment": {"evaluate": {"suite": "soap-notes"}, **paid}, "split": "test"},
+        "provenance": {**WHERE, **provenance},
         "attempt": 1,
     }
 
@@ -76,22 +77,25 @@ def ended(scores: Mapping[str, Any], training: str | None = "done", evaluation: 
     return {"training": training, "evaluation": evaluation, "results": found, "failure": None, **times}
 
 
+WHERE = {"actor": "@ana", "environment": "dev", "pool": "PISTE_CPU", "family": "CPU_X64_S", "nodes": 2}
+PAID = {"owner": "@ana", "cost_center": "4711"}
 FIELDS = {"mean": 0.9, "n": 50, "per_field": {"S.complaint": 0.8, "A": 1}}
 COMPARED = {
     "n": 48, "mean_a": 0.9, "mean_b": 0.2, "difference": 0.7, "low": 0.6, "high": 0.8, "p_value": 0.001,
     "test": "paired",
 }  # fmt: skip
+HOSTED = {"status": "done", "scores": {}, "read_tokens": 2_000_000, "tokens": 1_000_000}
 JUDGED = {"mean": 0.75, "n": 50, "low": 0.6, "high": 0.9, "method": "Wilson"}
 LEDGER: dict[str, dict[str, Any]] = {
     LORA: {
-        "claimed": claimed("soap-lora", rate=0.11, commit="3f2c", branch="main"),
+        "claimed": claimed("soap-lora", PAID, rate=0.11, commit="3f2c", branch="main"),
         "submitted": {"job": f"{LORA}_X"},
         "started": {"job": f"{LORA}_X"},
         "finished": {"training": {"status": "done"}, "evaluation": {"status": "done"}},
         "ended": ended({"json_fields": FIELDS, "rouge_l": {"mean": 0.95, "n": 50}, "regex": {"mean": None, "n": 0}}),
         "measured": {"version": 1, "scores": {"json_fields": {"low": 0.8, "high": 0.97, "method": "bootstrap"}}},
         "compared": {"other": BASE, "version": 1, "scores": {"json_fields": COMPARED}},
-        "judged": {"other": "j" * 64, "version": 2, "scores": {"judge": JUDGED}},
+        "judged": {"other": "j" * 64, "version": 2, "scores": {"judge": JUDGED}, "judge": {"credits": 0.25}},
     },
     BASE: {
         "claimed": claimed("soap-base"),
@@ -99,8 +103,12 @@ LEDGER: dict[str, dict[str, Any]] = {
     },
     LIVE: {"claimed": claimed("soap-live", tried=True), "started": {"job": f"{LIVE}_X"}},
     FAILED: {
-        "claimed": claimed("soap-failed", rate=0.11),
+        "claimed": claimed("soap-failed", PAID, rate=0.11),
         "ended": {**ended({}, "failed", "failed"), "results": None, "failure": {"phase": "train", "kind": "killed"}},
+    },
+    HOST: {
+        "claimed": claimed("soap-hosted", {"owner": "@ben"}, rate=0.11, token_rates=[0.36, 0.36]),
+        "ended": {**ended({}, None), "results": {"evaluation": HOSTED}},
     },
     "LEDGER": {"version": {"version": 1}},
 }  # fmt: skip
@@ -124,7 +132,7 @@ def test_a_comparison_for_a_judge_names_the_run_alone(account: Account) -> None:
     assert [row["OTHER"] for row in found] == [LORA]
 
 
-@pytest.mark.parametrize("name", ["RUNS", "SCORES", "PREDICTIONS", "SAMPLE_SCORES"])
+@pytest.mark.parametrize("name", ["RUNS", "SCORES", "SPEND", "PREDICTIONS", "SAMPLE_SCORES"])
 def test_every_column_is_documented_and_no_other(account: Account, name: str) -> None:
     (section,) = re.findall(rf"^## [^\n]*\b{name}\b[^\n]*\n(.*?)(?=^## )", DOCS, re.DOTALL | re.MULTILINE)
     told = {word for cells in re.findall(r"^\| ([A-Z_, ]+) \|", section, re.MULTILINE) for word in cells.split(", ")}
@@ -137,7 +145,7 @@ def test_every_column_is_documented_and_no_other(account: Account, name: str) ->
 
 def test_a_run_is_one_row(account: Account) -> None:
     found = {row["RUN"]: row for row in rows(account, "SELECT *, ENDED_AT IS NULL AS LIVES FROM RUNS")}
-    assert set(found) == {LORA, BASE, LIVE, FAILED}
+    assert set(found) == {LORA, BASE, LIVE, FAILED, HOST}
     lora = found[LORA]
     assert (lora["EXPERIMENT"], lora["VARIANT"], lora["SUITE"], lora["SPLIT"], lora["SUITE_DIGEST"]) == (
         "soap-lora",
@@ -153,6 +161,24 @@ def test_a_run_is_one_row(account: Account) -> None:
     assert (found[LIVE]["STATUS"], found[LIVE]["LIVES"], found[LIVE]["SECONDS"]) == ("running", True, None)
     assert (found[LIVE]["TRIED"], lora["LIVES"]) == (True, False)
     assert (found[FAILED]["STATUS"], found[FAILED]["FAILURE"]) == ("failed", "killed")
+
+
+def test_spend_is_summed_by_who_pays(account: Account) -> None:
+    found = rows(account, "SELECT * FROM SPEND ORDER BY EXPERIMENT")
+    assert [(row["EXPERIMENT"], row["OWNER"], row["COST_CENTER"], row["RUNS"], row["UNPRICED"]) for row in found] == [
+        ("soap-base", "", "", 1, 1),
+        ("soap-failed", "@ana", "4711", 1, 0),
+        ("soap-hosted", "@ben", "", 1, 0),
+        ("soap-live", "", "", 1, 0),
+        ("soap-lora", "@ana", "4711", 1, 0),
+    ]
+    lora, hosted = found[4], found[2]
+    assert (str(lora["MONTH"]), lora["ENVIRONMENT"], lora["NODE_HOURS"]) == ("2026-11-01", "dev", 1)
+    credits = [round(lora[f"{part}CREDITS"], 6) for part in ("NODE_", "HOSTED_", "JUDGE_", "")]
+    assert credits == [0.11, 0, 0.25, 0.36]
+    assert [round(hosted[f"{part}CREDITS"], 6) for part in ("NODE_", "HOSTED_", "")] == [0.11, 1.08, 1.19]
+    (total,) = rows(account, "SELECT SUM(CREDITS) AS TOTAL FROM SPEND WHERE COST_CENTER = '4711'")
+    assert round(total["TOTAL"], 6) == 0.47
 
 
 def test_a_score_is_one_row_and_each_field(account: Account) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from piste.resources import prices
+from piste import resources
 
 TokenPrices = Mapping[str, tuple[float, float]]
 """Credits per million tokens read and written, by model."""
 
-PRICED: Final[str] = prices()["date"]
-FAMILY_CREDITS: Final[Mapping[str, float]] = prices()["families"]
+_LIST: Final = resources.prices()
+PRICED: Final[str] = _LIST["date"]
+FAMILY_CREDITS: Final[Mapping[str, float]] = _LIST["families"]
 """Per node-hour by instance family: list prices, as of PRICED."""
 
-TOKEN_CREDITS: Final[TokenPrices] = {model: (read, wrote) for model, (read, wrote) in prices()["tokens"].items()}
+TOKEN_CREDITS: Final[TokenPrices] = {model: (read, wrote) for model, (read, wrote) in _LIST["tokens"].items()}
 """Of models that Snowflake hosts: list prices, as of PRICED."""
 
-NODE_MINIMUM: Final[float] = prices()["node_minimum_seconds"]
+NODE_MINIMUM: Final[float] = _LIST["node_minimum_seconds"]
 """For so many seconds a node is billed that starts, however short it works."""
 
 
@@ -36,7 +37,12 @@ def of_answers_by_time(seconds: float, answers: int, nodes: int, rate: float) ->
     return credits(seconds, nodes, rate) / answers * 1000
 
 
+def token_price(model: str, own: TokenPrices) -> tuple[float, float] | None:
+    """The account's own come before the list's."""
+    return own.get(model) or TOKEN_CREDITS.get(model)
+
+
 def of_tokens(model: str, tokens: tuple[float, float], prices: TokenPrices) -> float | None:
     """Credits for tokens read and written; None for a model without a price. `prices` come before the list's."""
-    price = prices.get(model) or TOKEN_CREDITS.get(model)
+    price = token_price(model, prices)
     return None if price is None else (tokens[0] * price[0] + tokens[1] * price[1]) / 1e6

@@ -39,12 +39,16 @@ def git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def who(root: Path) -> dict[str, Any]:
+    """Who asks, from which commit."""
+    return {"actor": _actor(root), "commit": git(root, "rev-parse", "HEAD")}
+
+
 def provenance(root: Path) -> dict[str, Any]:
-    """Who asks, from which commit; recorded with a run and never part of its identity."""
+    """The same with where it stands; recorded with a run and never part of its identity."""
     status = git(root, "status", "--porcelain", "--", "experiments")
     return {
-        "actor": _actor(root),
-        "commit": git(root, "rev-parse", "HEAD"),
+        **who(root),
         "branch": os.environ.get("GITHUB_HEAD_REF") or os.environ.get("GITHUB_REF_NAME") or _branch(root),
         "dirty": bool(status) if status is not None else None,
     }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from snowflake.connector import errors
@@ -74,8 +75,12 @@ class Answer:
 
 
 @contextlib.contextmanager
-def connect(environment: Environment, connection: str | None = None) -> Iterator[Account]:
+def connect(
+    environment: Environment, connection: str | None = None, who: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[Account]:
     """Open an account by a connection of connections.toml, or of the variable SNOWFLAKE_CONNECTIONS.
+
+    Every statement carries, as its QUERY_TAG, that piste asks, for which environment, and `who`.
 
     Raises:
         SnowflakeRefused: no such connection, login refused, or a statement failed within the block.
@@ -84,20 +89,23 @@ def connect(environment: Environment, connection: str | None = None) -> Iterator
     _keep_quiet_in_threads()
     name = connection or environment.connection or os.environ.get("SNOWFLAKE_DEFAULT_CONNECTION_NAME") or "default"
     with _refusals(f"The connection {name!r} could not be used."):
-        account = Account(_logins(name, environment), environment)
+        account = Account(_logins(name, environment, who), environment)
     try:
         yield account
     finally:
         account.leave()
 
 
-def _logins(name: str, environment: Environment) -> Callable[[], Session]:
+def _logins(name: str, environment: Environment, who: Mapping[str, Any]) -> Callable[[], Session]:
     """What opens a session of a connection, and another one when that has ended; each with a token of its own."""
     connection = _configured(name)
     wanted = {key: getattr(environment, key) for key in ("role", "warehouse", "database", "schema")}
     if str(connection.get("role", "")).upper() == environment.roles.look:
         del wanted["role"]  # whoever may only look can't take the role that submits
+    tag = json.dumps({"app": "piste", "environment": environment.name, **who})
+    parameters = {"QUERY_TAG": tag, **connection.get("session_parameters", {})}
     options: dict[str, Any] = {"connection_name": name, "network_timeout": NETWORK_SECONDS}
+    options["session_parameters"] = parameters
     options |= {key: value for key, value in wanted.items() if value}
     if not identity.is_ours_to_get(connection):
         return lambda: Session.builder.configs(options).create()

@@ -40,7 +40,12 @@ SELECT RUN,
   CLAIMED:provenance.family::VARCHAR AS INSTANCE_FAMILY,
   CLAIMED:provenance.nodes::INTEGER AS NODES,
   CLAIMED_AT, STARTED_AT, ENDED_AT, SECONDS,
-  SECONDS / 3600 * CLAIMED:provenance.nodes::FLOAT * CLAIMED:provenance.rate::FLOAT AS CREDITS
+  SECONDS / 3600 * CLAIMED:provenance.nodes::FLOAT * CLAIMED:provenance.rate::FLOAT AS CREDITS,
+  CLAIMED:provenance.environment::VARCHAR AS ENVIRONMENT,
+  COALESCE(CLAIMED:spec.experiment.owner::VARCHAR, '') AS OWNER,
+  COALESCE(CLAIMED:spec.experiment.cost_center::VARCHAR, '') AS COST_CENTER,
+  ENDED:results.evaluation.read_tokens::FLOAT / 1e6 * CLAIMED:provenance.token_rates[0]::FLOAT
+    + ENDED:results.evaluation.tokens::FLOAT / 1e6 * CLAIMED:provenance.token_rates[1]::FLOAT AS TOKEN_CREDITS
 FROM (
   SELECT RUN, CLAIMED, ENDED, FINISHED, CLAIMED_AT, STARTED_AT, ENDED_AT,
     COALESCE(ENDED:training::VARCHAR, FINISHED:training.status::VARCHAR) AS TRAINING,
@@ -114,10 +119,26 @@ FROM LEDGER_LATEST L,
   LATERAL FLATTEN(INPUT => S.VALUE:per_field) F
 WHERE L.EVENT = 'ended' AND F.VALUE::FLOAT IS NOT NULL"""
 
-VIEWS = {"RUNS": _RUNS, "SCORES": _SCORES}
+_SPEND = """
+SELECT DATE_TRUNC('month', CONVERT_TIMEZONE('UTC', COALESCE(R.ENDED_AT, R.CLAIMED_AT)))::DATE AS MONTH,
+  R.ENVIRONMENT, R.OWNER, R.COST_CENTER, R.EXPERIMENT,
+  COUNT(*) AS RUNS,
+  SUM(R.SECONDS * R.NODES) / 3600 AS NODE_HOURS,
+  SUM(COALESCE(R.CREDITS, 0)) AS NODE_CREDITS,
+  SUM(COALESCE(R.TOKEN_CREDITS, 0)) AS HOSTED_CREDITS,
+  SUM(COALESCE(J.CREDITS, 0)) AS JUDGE_CREDITS,
+  SUM(COALESCE(R.CREDITS, 0) + COALESCE(R.TOKEN_CREDITS, 0) + COALESCE(J.CREDITS, 0)) AS CREDITS,
+  SUM(IFF(R.SECONDS IS NOT NULL AND R.CREDITS IS NULL, 1, 0)) AS UNPRICED
+FROM RUNS R
+LEFT JOIN (
+  SELECT RUN, SUM(BODY:judge.credits::FLOAT) AS CREDITS FROM LEDGER_LATEST WHERE EVENT = 'judged' GROUP BY RUN
+) J ON J.RUN = R.RUN
+GROUP BY 1, 2, 3, 4, 5"""
+
+VIEWS = {"RUNS": _RUNS, "SCORES": _SCORES, "SPEND": _SPEND}
 """For people and their notebooks: docs/notebooks.md says what each column means. Columns are added, never changed."""
 
-VIEWS_VERSION = 1
+VIEWS_VERSION = 2
 """Of those queries; the ledger says by which its views were made, and older ones are made again."""
 
 

@@ -85,9 +85,10 @@ def opened(at: Place, desired: Desired) -> Iterator[Account]:
 
 @contextlib.contextmanager
 def connected(at: Place, settings: Settings) -> Iterator[Account]:
+    from piste import git
     from piste.snowflake import connect
 
-    with connect(settings.chosen(at.environment or ""), at.connection) as account:
+    with connect(settings.chosen(at.environment or ""), at.connection, git.who(at.root)) as account:
         yield account
 
 

@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from piste import ending, git, repository, resources
+from piste.cost import token_price
 from piste.environment import Environment, Pool, Runtime, Settings
 from piste.errors import PisteError, PolicyRefused, SnowflakeRefused, SnowflakeUnreachable
 from piste.journeys.ledger import claim_row, prepare
@@ -76,7 +78,7 @@ def apply(
 @dataclass(frozen=True)
 class _Job:
     """An action with where and on what it is to run; `credits` is what it may cost at most, `rate` what a
-    node costs an hour; None without a price."""
+    node costs an hour, `token_rates` what a hosted model's tokens cost a million; None without a price."""
 
     action: Action
     payload: Payload
@@ -85,6 +87,7 @@ class _Job:
     nodes: int
     credits: float | None
     rate: float | None
+    token_rates: tuple[float, float] | None
 
 
 def _jobs(desired: Desired, account: Account, due: Plan) -> list[_Job]:
@@ -103,7 +106,8 @@ def _job(desired: Desired, pool: Pool, code: Mapping[str, bytes], action: Action
     runtime = runtime_of(desired.settings, train.get("runtime", ""))
     files = repository.declared_files(desired.root, desired.experiment(action.variant.experiment))
     made = payload(action, code, files, (desired.settings_root / runtime.lock).read_bytes())
-    return _Job(action, made, pool, runtime, train.get("nodes", 1), credits, rate)
+    tokens = token_price(train["hosted"], desired.settings.token_credits) if "hosted" in train else None
+    return _Job(action, made, pool, runtime, train.get("nodes", 1), credits, rate, tokens)
 
 
 def _pool(environment: Environment, pools: Mapping[str, Pool], action: Action) -> Pool:
@@ -181,9 +185,19 @@ def claimed(job: _Job, origin: Mapping[str, Any], environment: str) -> dict[str,
     """The ledger's row of a claim; the job carries it too, in case its submitter dies before it is written."""
     variant = job.action.variant
     where = {"pool": job.pool.name, "family": job.pool.family, "nodes": job.nodes, "rate": job.rate}
-    provenance = {**origin, "runtime": job.runtime.name, "environment": environment, **where}
+    hosted = {} if job.token_rates is None else {"token_rates": list(job.token_rates)}
+    provenance = {**origin, "runtime": job.runtime.name, "environment": environment, **where, **hosted}
     row = claim_row(variant.digests, job.action.steps, variant.spec, provenance, job.action.attempt)
     return {"experiment": variant.experiment, "variant": variant.name, **row}
+
+
+def _job_comment(job: _Job, origin: Mapping[str, Any]) -> str:
+    """`piste TITLE RUN owner=… cost_center=…`: without quotes, which no two layers of SQL and JSON escape alike."""
+    variant = job.action.variant
+    said = {**variant.spec["experiment"], **origin}
+    told = {key: said.get(key) for key in ("owner", "cost_center", "environment", "actor", "commit")}
+    words = [f"{key}={quote(str(value), safe='@./+')}" for key, value in told.items() if value]
+    return " ".join(["piste", variant.title, job.payload.claim, *words])
 
 
 CLAIM_FILE = "claim.json"
@@ -193,7 +207,7 @@ CLAIM_FILE = "claim.json"
 def _start(account: Account, job: _Job, body: Mapping[str, Any]) -> str:
     """A submission that Snowflake refuses leaves no claim that would have to grow old before it counts as lost."""
     files = {**job.payload.files, CLAIM_FILE: json.dumps(body, sort_keys=True, ensure_ascii=False).encode()}
-    comment = f"piste {job.action.variant.title} {job.payload.claim}"
+    comment = _job_comment(job, body["provenance"])
     try:
         made = replace(job.payload, files=files, secrets=account.environment.secrets)
         return account.submit(made, job.pool.name, job.nodes, job.runtime.image, comment)
