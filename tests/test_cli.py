@@ -89,7 +89,10 @@ def test_exit_codes(world: World) -> None:
 
 def test_a_name_that_is_none_gets_the_names_there_are(world: World) -> None:
     done = world.piste("plan", "--offline", "notes-lor")
-    assert done.err.splitlines()[-2:] == ["There is no experiment 'notes-lor'.", "There are: notes-lora."]
+    assert done.err.splitlines()[-2:] == [
+        "There is no experiment 'notes-lor'.",
+        'Did you mean "notes-lora"? There are: notes-lora.',
+    ]
 
 
 def test_without_a_connection_it_says_what_to_do(world: World) -> None:

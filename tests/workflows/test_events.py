@@ -11,7 +11,7 @@ def test_a_fork_gets_its_plan_without_credentials(repository: Rehearsal) -> None
     repository.commit("Add forked")
     pull = repository.open("Add forked", fork=True)
     ran = repository.pull_request(pull, "opened")
-    assert ran["plan"].jobs == {"offline": "success", "live": "skipped", "try": "skipped"}
+    assert ran["plan"].jobs == {"selected": "skipped", "offline": "success", "live": "skipped", "try": "skipped"}
     assert ran["plan"].summary.startswith("### piste plan: 1 to train")
     assert "runs in progress can't be seen" in ran["plan"].summary
     assert "piste:smoke" not in ran["plan"].summary
@@ -29,7 +29,7 @@ def test_without_an_account_the_plan_is_in_the_summary(repository: Rehearsal) ->
     repository.environment = ""
     try:
         ran = repository.pull_request(pull, "opened")["plan"]
-        assert ran.jobs == {"offline": "success", "live": "skipped", "try": "skipped"}
+        assert ran.jobs == {"selected": "skipped", "offline": "success", "live": "skipped", "try": "skipped"}
         assert set(repository.pushed().jobs.values()) == {"skipped"}
     finally:
         repository.environment = "dev"

@@ -17,7 +17,7 @@ def test_from_a_branch_to_the_report_on_main(repository: Rehearsal) -> None:
     pull = repository.open("Add notes-a")
     ran = repository.pull_request(pull, "opened")
     assert {name: one.jobs for name, one in ran.items()} == {
-        "plan": {"offline": "skipped", "live": "success", "try": "skipped"},
+        "plan": {"selected": "skipped", "offline": "skipped", "live": "success", "try": "skipped"},
         "check": {"experiments": "success", "tooling": "skipped", "checked": "success"},
     }
     (first,) = hub.said(pull.number)
@@ -33,7 +33,7 @@ def test_from_a_branch_to_the_report_on_main(repository: Rehearsal) -> None:
 
     # The label tries it, cut down; the result lands in the same comment.
     tried = repository.pull_request(pull, "labeled", "piste:smoke")["plan"]
-    assert tried.jobs == {"offline": "skipped", "live": "skipped", "try": "success"}
+    assert tried.jobs == {"selected": "skipped", "offline": "skipped", "live": "skipped", "try": "success"}
     assert pull.labels == []
     stack.until_jobs_ended()
     assert repository.scheduled().well

@@ -94,6 +94,26 @@ def _file_change(meta: str, path: str) -> FileChange:
     return FileChange(path, *("" if set(blob) == {"0"} else blob for blob in (old, new)))
 
 
+def changed_since(root: Path, revision: str) -> tuple[str, ...]:
+    """Paths below `root` that differ between a commit and the working tree, files that git does not know yet included.
+
+    Raises:
+        GitRefused: there is no such commit here.
+    """
+    commit = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if not commit:
+        hint = "Fetch it first; in a workflow, check out with  fetch-depth: 0."
+        raise GitRefused(f"There is no commit {revision!r} in this clone.", hint)
+    differ = _do(root, "diff", "--name-only", "-z", "--no-renames", "--relative", commit, "--", ".")
+    new = _do(root, "ls-files", "-z", "--others", "--exclude-standard", "--", ".")
+    return tuple(sorted({path for path in (differ + "\0" + new).split("\0") if path}))
+
+
+def content(root: Path, revision: str, path: str) -> str:
+    """A file below `root` as it was in a commit; "" where it was not there."""
+    return git(root, "show", f"{revision}:./{path}") or ""
+
+
 def fetch(root: Path, branch: str, token: str = "") -> str:
     """The commit at the tip of origin's branch, with its history; "" if there is no such branch.
 

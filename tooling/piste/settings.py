@@ -45,6 +45,15 @@ def load(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
     return (Settings() if problems else settings), tuple(sorted(_located(problem) for problem in problems))
 
 
+def runtimes(text: str) -> dict[str, Any]:
+    """What a pyproject.toml says of runtimes, by name, and as "" which of them evaluates baselines."""
+    try:
+        table = tomllib.loads(text).get("tool", {}).get("piste", {})
+    except tomllib.TOMLDecodeError:
+        return {}
+    return {**table.get("runtimes", {}), "": table.get("runtime", "")}
+
+
 def _located(problem: Problem) -> Problem:
     return replace(problem, path=f"tool.piste.{problem.path}".rstrip(".")) if problem.file == FILE else problem
 

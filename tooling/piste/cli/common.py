@@ -38,6 +38,12 @@ place = click.make_pass_decorator(Place)
 names = click.argument("names", nargs=-1, metavar="[NAME]...")
 
 
+def selecting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What the command is about: `names` and `since`."""
+    since = click.option("--changed-since", "since", metavar="REV", default="", help="Only what has changed since.")
+    return names(since(function))
+
+
 def command(function: Callable[..., int | None]) -> Callable[..., None]:
     """Exit with what the command returns; a failure that piste can explain goes to stderr without a traceback."""
 

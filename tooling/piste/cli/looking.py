@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from piste.cli.common import Place, command, counted, names, opened, place, shown_as
+from piste.cli.common import Place, command, counted, opened, place, selecting, shown_as
 
 
 @click.command()
-@names
+@selecting
 @shown_as("text", "json")
 @place
 @command
-def status(at: Place, names: Sequence[str], shape: str) -> int:
+def status(at: Place, names: Sequence[str], since: str, shape: str) -> int:
     """Say what is going on.
 
     \b
@@ -25,7 +25,7 @@ def status(at: Place, names: Sequence[str], shape: str) -> int:
     """
     from piste import journeys, rendering
 
-    desired = journeys.read(at.root, tolerant=True, settings_root=at.settings)
+    desired = journeys.read(at.root, tolerant=True, settings_root=at.settings, since=since)
     with opened(at, desired) as account:
         found = journeys.status(desired, account, names)
     click.echo(rendering.status_json(found) if shape == "json" else rendering.status_text(found), nl=False)
@@ -105,6 +105,7 @@ def compare(at: Place, a: str, b: str, scores: bool, minimum: float, shape: str)
 
 
 @click.command()
+@selecting
 @click.option(
     "--html",
     "directory",
@@ -120,19 +121,20 @@ def compare(at: Place, a: str, b: str, scores: bool, minimum: float, shape: str)
 )
 @place
 @command
-def report(at: Place, directory: Path, links: str | None) -> int:
-    """Put all committed reports on one page.
+def report(at: Place, names: Sequence[str], since: str, directory: Path, links: str | None) -> int:
+    """Put all committed reports on one page, or those that are selected.
 
     It sorts, filters and compares any two runs; made of experiments/*/report/ alone, so it needs no account.
     One file without a request to any other place: open it, mail it, or let a web server show it.
 
     \b
     piste report --html site
+    piste report --html site tag:soap
     piste report --html site --links https://git.example.com/training/blob/main
     """
     from piste import journeys, problems
 
-    written, count, foreign = journeys.runs_page(at.root, directory, links)
+    written, count, foreign = journeys.runs_page(at.root, directory, links, names, since)
     if foreign:
         click.echo(problems.to_text(foreign), nl=False, err=True)
     click.echo(written)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from piste.cli.common import Place, command, counted, names, opened, place, shown_as
+from piste.cli.common import Place, command, counted, opened, place, selecting, shown_as
 from piste.cli.progress import follow
 
 if TYPE_CHECKING:
@@ -24,18 +24,20 @@ WAITING_SECONDS = 15.0
 
 
 @click.command()
+@selecting
 @shown_as("text", "json", "github")
 @place
 @command
-def validate(at: Place, shape: str) -> int:
-    """Check every experiment; all problems at once.
+def validate(at: Place, names: Sequence[str], since: str, shape: str) -> int:
+    """Check every experiment, or those that are selected; all problems at once.
 
     \b
-    piste validate --format github     annotations for a pull request
+    piste validate --format github            annotations for a pull request
+    piste validate --changed-since main       what this branch has touched
     """
     from piste import journeys, problems
 
-    found = journeys.validate(at.root, at.settings)
+    found = journeys.validate(at.root, at.settings, names, since)
     if at.environment:
         found.settings.chosen(at.environment)
     if shape == "json":
@@ -49,22 +51,23 @@ def validate(at: Place, shape: str) -> int:
 
 
 @click.command()
-@names
+@selecting
 @click.option("--offline", is_flag=True, help="By the reports committed in git; needs no account.")
 @click.option("--check", is_flag=True, help="Exit with 3 if there is something to do.")
 @shown_as("text", "json", "markdown")
 @place
 @command
-def plan(at: Place, names: Sequence[str], offline: bool, check: bool, shape: str) -> int:
+def plan(at: Place, names: Sequence[str], since: str, offline: bool, check: bool, shape: str) -> int:
     """Say what would be trained or evaluated, and why. Nothing happens.
 
     \b
     piste plan --offline               what the committed reports say
-    piste plan soap-smollm2-lora       one experiment
+    piste plan soap-smollm2-lora       one experiment; 'soap-*', tag:soap, owner:@ana: several
+    piste plan --changed-since main    what this branch has touched
     """
     from piste import journeys, problems, rendering, review
 
-    desired = journeys.read(at.root, settings_root=at.settings)
+    desired = journeys.read(at.root, settings_root=at.settings, since=since)
     if offline:
         due, unread = journeys.plan_offline(desired, names)
         click.echo(problems.to_text(unread), nl=False, err=True)
@@ -82,7 +85,7 @@ def plan(at: Place, names: Sequence[str], offline: bool, check: bool, shape: str
 
 
 @click.command()
-@names
+@selecting
 @click.option("--retry", multiple=True, metavar="NAME", help="Try a failed run of this experiment again.")
 @click.option("--wait", is_flag=True, help="Follow what was submitted until it ended.")
 @click.option(
@@ -93,7 +96,7 @@ def plan(at: Place, names: Sequence[str], offline: bool, check: bool, shape: str
 )
 @place
 @command
-def apply(at: Place, names: Sequence[str], retry: Sequence[str], wait: bool, allow: Sequence[str]) -> int:
+def apply(at: Place, names: Sequence[str], since: str, retry: Sequence[str], wait: bool, allow: Sequence[str]) -> int:
     """Submit what the plan says.
 
     \b
@@ -103,43 +106,49 @@ def apply(at: Place, names: Sequence[str], retry: Sequence[str], wait: bool, all
     """
     from piste import journeys
 
-    desired = journeys.read(at.root, settings_root=at.settings)
+    desired = journeys.read(at.root, settings_root=at.settings, since=since)
     with opened(at, desired) as account:
         return _reconcile(desired, account, names, retry, wait=wait, allow=allow)
 
 
 @click.command()
-@click.argument("name")
+@selecting
 @click.option("--retry", is_flag=True, help="Try it again after a failure.")
 @click.option("--smoke", is_flag=True, help="Cut down to 3 steps and 16 rows: does it run at all?")
 @place
 @command
-def run(at: Place, name: str, retry: bool, smoke: bool) -> int:
-    """Run one experiment from the working tree.
+def run(at: Place, names: Sequence[str], since: str, retry: bool, smoke: bool) -> int:
+    """Run an experiment, or several, from the working tree.
 
-    The tree may be dirty. Follows the run and writes its report.
+    The tree may be dirty. Follows the runs and writes their reports.
     Merging the same files later trains nothing again.
     """
     from piste import journeys
 
-    desired = journeys.read(at.root, settings_root=at.settings)
-    asked, names = journeys.cut_down(desired, name) if smoke else (desired, (name,))
+    if not names and not since:
+        raise click.UsageError("Name an experiment, or give --changed-since REV.")
+    desired = journeys.read(at.root, settings_root=at.settings, since=since)
+    chosen = tuple(dict.fromkeys(variant.title for variant in desired.only(names)))
+    if not chosen:
+        click.echo(f"nothing has changed since {since}", err=True)
+        return 0
+    asked, names = journeys.cut_down(desired, chosen) if smoke else (desired, chosen)
     origin = {"smoke": True} if smoke else {}
     with opened(at, desired) as account:
         code = _reconcile(asked, account, names, names if retry else (), wait=True, tried=True, origin=origin)
-        _say_collected(at.root, journeys.collect(desired.trying((name,)), account))
+        _say_collected(at.root, journeys.collect(desired.trying(chosen), account))
         due = journeys.plan_live(asked, account, names, tried=True)
         return code or int(any(action.verb == "blocked" for action in due.actions))
 
 
 @click.command()
-@names
+@selecting
 @click.option("--wait", is_flag=True, help="First wait until every live run has ended.")
 @click.option("--check", is_flag=True, help="Then judge the gates of these experiments, or of all.")
 @shown_as("text", "json")
 @place
 @command
-def collect(at: Place, names: Sequence[str], wait: bool, check: bool, shape: str) -> int:
+def collect(at: Place, names: Sequence[str], since: str, wait: bool, check: bool, shape: str) -> int:
     """Record ended runs and write their reports.
 
     A report is written when its bytes would differ, never otherwise.
@@ -153,9 +162,10 @@ def collect(at: Place, names: Sequence[str], wait: bool, check: bool, shape: str
     from piste import gates, journeys
     from piste.report import gate_words
 
-    if not check and (names or shape == "json"):
-        raise click.UsageError("NAME and --format are for --check; without it all runs are collected.")
-    desired = journeys.read(at.root, settings_root=at.settings)
+    if not check and (names or since or shape == "json"):
+        said = "NAME, --changed-since and --format are for --check; without it all runs are collected."
+        raise click.UsageError(said)
+    desired = journeys.read(at.root, settings_root=at.settings, since=since)
     asked = {variant.experiment for variant in desired.only(names)}
     with opened(at, desired) as account:
         if wait:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from piste import ending, observed
+from piste import ending, observed, selection
 from piste.admission import admit
 from piste.environment import Environment, Pool
 from piste.errors import Problem
@@ -49,7 +49,6 @@ def plan_live(
     Raises:
         PolicyRefused: the ledger has forgotten what committed reports tell of.
     """
-    desired.only(retry)
     return planned(desired, account, seen or look(desired, account), names, retry, tried)
 
 
@@ -62,6 +61,7 @@ def planned(
     tried: bool = False,
 ) -> Plan:
     runs = observed.runs(seen)
+    retry = {one.title for one in selection.select(retry, desired.variants)} if retry else ()
     desired = desired.trying() if tried else desired.decided(runs, retry)
     chosen = [variant for variant in desired.only(names) if not (tried and variant.split == TEST)]
     made = plan(chosen, runs, retry, seen.at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +111,9 @@ def _of(due: Plan, mine: Sequence[Variant]) -> Plan:
     return replace(due, actions=tuple(action for action in due.actions if action.variant.label in labels))
 
 
-def cut_down(desired: Desired, name: str) -> tuple[Desired, tuple[str, ...]]:
-    """With a smoke variant of an experiment beside what git asks for, and its title."""
-    chosen = smoke(one for one in desired.trying().only([name]) if one.split != TEST)
+def cut_down(desired: Desired, names: Collection[str]) -> tuple[Desired, tuple[str, ...]]:
+    """With a smoke variant of these experiments beside what git asks for, and their titles."""
+    chosen = smoke(one for one in desired.trying().only(names) if one.split != TEST)
     return replace(desired, variants=(*desired.variants, *chosen)), tuple(variant.title for variant in chosen)
 
 

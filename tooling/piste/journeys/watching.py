@@ -16,6 +16,7 @@ from piste.journeys.planning import planned
 from piste.journeys.reading import Desired
 from piste.observed import Observation
 from piste.run import Run, Status
+from piste.selection import means
 
 if TYPE_CHECKING:
     from piste.snowflake import Account
@@ -134,22 +135,22 @@ def _named(desired: Desired, account: Account, names: Sequence[str]) -> list[Run
     runs = sorted(observed.runs(account.observe()), key=lambda run: (run.claimed_at, run.name))
     if not names:
         return runs
-    wanted = {
-        variant.digests.training for variant in desired.variants if {variant.experiment, variant.title} & {*names}
-    }
-    found = [run for run in runs if run.digests.training in wanted or {run.experiment, run.title} & {*names}]
+    wanted = {one.digests.training for one in desired.variants if any(means(word, one) for word in names)}
+    found = [run for run in runs if run.digests.training in wanted or any(means(word, run) for word in names)]
     if not found:
         desired.only(names)
     return found
 
 
 def status(desired: Desired, account: Account, names: Collection[str]) -> tuple[Standing, ...]:
-    """How everything stands that git asks for, or that ran; for the named experiments."""
+    """How everything stands that git asks for, or that ran; of what is selected."""
     seen = account.observe()
     due = planned(desired, account, seen)
     found = standings(due, seen.at)
-    chosen = tuple(one for one in found if not names or _names(one) & {*names})
-    if names and not chosen:
+    chosen = tuple(one for one in found if not names or any(_means(word, one) for word in names))
+    if desired.touched is not None:
+        chosen = tuple(one for one in chosen if one.action and one.action.variant.experiment in desired.touched)
+    elif names and not chosen:
         desired.only(names)
     return _with_gates(chosen, desired, due.runs, seen.at)
 
@@ -163,7 +164,6 @@ def _with_gates(found: Iterable[Standing], desired: Desired, runs: Sequence[Run]
     return tuple(replace(one, gates=check(outcomes, now[:10])) for one, outcomes in gates)
 
 
-def _names(standing: Standing) -> set[str]:
+def _means(word: str, standing: Standing) -> bool:
     run, action = standing.run, standing.action
-    of_run = {run.experiment, run.title} if run else set()
-    return of_run | ({action.variant.experiment, action.variant.title} if action else set())
+    return bool((run and means(word, run)) or (action and means(word, action.variant)))
