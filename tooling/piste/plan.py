@@ -25,6 +25,14 @@ class Verb(StrEnum):
 
 
 @dataclass(frozen=True)
+class Like:
+    """A run of something else that a new variant is most like, and the fields in which the two train differently."""
+
+    run: Run
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
 class Action:
     """What to do about one variant.
 
@@ -32,7 +40,8 @@ class Action:
     keep, that failed, or whose checkpoint or predictions an evaluation uses. `attempt` numbers the next claim;
     `earlier` names the claims of earlier attempts, the latest first: their stages may hold a state to resume from.
     `after` is the attempt before, which has to be shut before this one is claimed. `queue` is the position of work
-    that waits for a free place in its pool, from 1; 0 means that it does not.
+    that waits for a free place in its pool, from 1; 0 means that it does not. `against` is the earlier run that
+    `changes` tell the difference to; where there is none, `like` may say what is nearest (`piste.nearest`).
     """
 
     variant: Variant
@@ -45,6 +54,8 @@ class Action:
     earlier: tuple[str, ...] = ()
     after: Run | None = None
     queue: int = 0
+    against: Run | None = None
+    like: Like | None = None
 
     @property
     def submits(self) -> bool:
@@ -117,8 +128,9 @@ def _training(variant: Variant, same: Sequence[Run], runs: Sequence[Run], retry:
             return Action(variant, Verb.WAIT, _in_progress(run, "training"), run=run)
     if tries and not _again(variant, tries, retry):
         return Action(variant, Verb.BLOCKED, _ended_badly(variant, tries[-1], tries[-1].training), run=tries[-1])
-    differences, reason = _since(variant, runs, {"train"}) if not tries else ((), _another_try(tries[-1]))
-    return _attempt(Action(variant, Verb.TRAIN, reason, TRAIN, differences), tries)
+    cause = _since(variant, runs, {"train"}) if not tries else _Cause(_another_try(tries[-1]), against=tries[-1])
+    action = Action(variant, Verb.TRAIN, cause.reason, TRAIN, cause.changes, against=cause.against)
+    return _attempt(action, tries)
 
 
 def _attempt(action: Action, tries: Sequence[Run]) -> Action:
@@ -152,7 +164,7 @@ def _evaluation(
         if run.evaluation is Status.DONE:
             origin = trained[0] if trained else run
             reason = _done(variant, origin) + _unjudged(variant, run)
-            return Action(variant, Verb.KEEP, reason, changes=_prose(variant, run), run=run)
+            return Action(variant, Verb.KEEP, reason, changes=_prose(variant, run), run=run, against=run)
     for run in tries:
         if run.live:
             return Action(variant, Verb.WAIT, _in_progress(run, "evaluation"), run=run)
@@ -189,16 +201,17 @@ def _evaluate(
     generated = _predicted(variant, same)
     kept = [run for run in trained if not run.deleted]
     source = generated[-1] if generated else kept[0] if kept else None
-    differences, reason = _since(variant, same or runs, {"generate", "score", "judge"})
+    cause = _since(variant, same or runs, {"generate", "score", "judge"})
     if tries:
-        differences, reason = (), _another_try(tries[-1])
+        cause = _Cause(_another_try(tries[-1]), against=tries[-1])
     elif source is not None and variant.split not in {run.split for run in same}:
-        differences, reason = (), _first_on(variant, source)
-    elif reason == "new" and source is not None:
-        reason = f"trained by {_who(source)}"
+        cause = _Cause(_first_on(variant, source), against=source)
+    elif cause.reason == "new" and source is not None:
+        cause = _Cause(f"trained by {_who(source)}", against=source)
     wanted = variant.digests.evaluation
     evaluations = [run for run in same if run.training is None and run.digests.evaluation == wanted]
-    action = Action(variant, Verb.EVALUATE, reason, SCORE if generated else GENERATE, differences, source)
+    steps = SCORE if generated else GENERATE
+    action = Action(variant, Verb.EVALUATE, cause.reason, steps, cause.changes, source, against=cause.against)
     return replace(_attempt(action, evaluations), after=tries[-1] if tries else None)
 
 
@@ -238,19 +251,34 @@ def _again(variant: Variant, tries: Sequence[Run], retry: bool) -> bool:
     return bool(platform) and platform[-1] is last and len(platform) <= int(retries)
 
 
-def _since(variant: Variant, runs: Sequence[Run], rules: Collection[str]) -> tuple[tuple[Change, ...], str]:
+@dataclass(frozen=True)
+class _Cause:
+    """Why an action is due: in words, by field, and against which earlier run."""
+
+    reason: str
+    changes: tuple[Change, ...] = ()
+    against: Run | None = None
+
+
+def _since(variant: Variant, runs: Sequence[Run], rules: Collection[str]) -> _Cause:
     """Why it is asked for: the changes since the latest run of the same name, or that there is none."""
     of_experiment = [run for run in runs if run.experiment == variant.experiment and not run.smoke]
     named = [run for run in of_experiment if run.variant == variant.name]
     earlier = [run for run in named if run.split == variant.split] or named
     if not earlier:
-        return (), "new variant" if of_experiment else "new"
+        return _Cause("new variant" if of_experiment else "new")
     differences = changes(earlier[-1].spec, variant.spec)
     causes = [change for change in differences if change.rule in rules]
     if not causes:
-        return differences, f"no finished run of it; the latest, {earlier[-1].name}, did not get that far"
-    more = f" and {len(causes) - 2} more" if len(causes) > 2 else ""
-    return differences, "; ".join(_arrow(change) for change in causes[:2]) + more
+        reason = f"no finished run of it; the latest, {earlier[-1].name}, did not get that far"
+        return _Cause(reason, differences, earlier[-1])
+    return _Cause(arrows(causes), differences, earlier[-1])
+
+
+def arrows(differences: Sequence[Change], most: int = 2) -> str:
+    """`recipe.optimizer.learning_rate 0.001 → 0.0003; recipe.epochs 1 → 2 and 3 more`"""
+    more = f" and {len(differences) - most} more" if len(differences) > most else ""
+    return "; ".join(_arrow(change) for change in differences[:most]) + more
 
 
 def _arrow(change: Change) -> str:

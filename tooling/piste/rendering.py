@@ -10,7 +10,7 @@ from piste.durations import duration
 from piste.experiment import Variant
 from piste.gates import counted
 from piste.health import Standing
-from piste.plan import Action, Plan, Verb, shown
+from piste.plan import Action, Like, Plan, Verb, arrows, shown
 from piste.run import Run, Status
 
 HEADLINE = {
@@ -51,11 +51,18 @@ def _action(action: Action) -> dict[str, Any]:
         "steps": list(action.steps),
         "reason": action.reason,
         "changes": [vars(change) for change in action.changes],
+        "against": action.against.name if action.against else None,
+        "like": _like(action.like) if action.like else None,
         "training_digest": variant.digests.training,
         "suite_digest": variant.digests.suite,
         "run": action.run.name if action.run else None,
         "queue": action.queue or None,
     }
+
+
+def _like(like: Like) -> dict[str, Any]:
+    run, differing = like.run, [vars(change) for change in like.changes]
+    return {"run": run.name, "experiment": run.experiment, "variant": run.variant, "changes": differing}
 
 
 def _orphan(run: Run) -> dict[str, Any]:
@@ -71,10 +78,28 @@ def _orphan(run: Run) -> dict[str, Any]:
 def plan_text(plan: Plan) -> str:
     lines = [headline(plan)]
     for action in sorted(plan.actions, key=lambda action: list(HEADLINE).index(action.verb)):
-        lines.append(f"  {verb_text(action):18} {action.variant.label:34} {action.reason}".rstrip())
+        lines.append(f"  {verb_text(action):18} {action.variant.label:34} {why(action)}".rstrip())
         lines += [f"  {'':18} {_difference(change)}" for change in action.changes if action.submits]
     lines += [f"  {'orphan':18} {run.label:34} {run.name}: nothing in git asks for it any more" for run in plan.orphans]
     return "\n".join(lines) + "\n"
+
+
+def why(action: Action) -> str:
+    """The reason, with what the action is like where it is new, and that reused work costs nothing."""
+    if action.like:
+        return f"{action.reason}; like {action.like.run.title} but {arrows(action.like.changes)}"
+    if reused := _reused(action):
+        return f"{action.reason}; {reused}"
+    return action.reason
+
+
+def _reused(action: Action) -> str:
+    """Of work that somebody did elsewhere: a branch, another experiment."""
+    run = action.run
+    if run is None or action.verb not in (Verb.KEEP, Verb.EVALUATE):
+        return ""
+    elsewhere = run.experiment != action.variant.experiment or run.provenance.get("tried")
+    return ("0 credits" if action.verb is Verb.KEEP else "0 credits for the training") if elsewhere else ""
 
 
 def verb_text(action: Action) -> str:

@@ -10,7 +10,7 @@ from piste.data_access import Access
 from piste.errors import Problem
 from piste.plan import Action, Plan, Verb, shown
 from piste.problems import printable
-from piste.rendering import HEADLINE, status_of, verb_text, what
+from piste.rendering import HEADLINE, status_of, verb_text, what, why
 from piste.run import Run
 
 MARKER = "<!-- piste:plan -->"
@@ -166,7 +166,7 @@ def _tables(review: Review) -> list[_Table]:
         _Table(("", "why"), [_row(review, action) for action in mine if action.verb is not Verb.KEEP]),
         _Table(("removed", ""), [(cell(name), "its runs and models stay") for name in review.removed]),
         _Table(("", "why"), [_row(review, one) for one in before], f"{len(before):,} due without this pull request"),
-        _Table(("kept", "why"), [(cell(a.variant.label), cell(a.reason)) for a in kept], f"{len(kept):,} kept"),
+        _Table(("kept", "why"), [(cell(a.variant.label), cell(why(a))) for a in kept], f"{len(kept):,} kept"),
     ]
 
 
@@ -184,7 +184,8 @@ def _why(action: Action) -> str:
     causes = [change for change in action.changes if change.rule in ("train", "generate", "score")]
     if not action.submits or not causes:
         asked = action.variant.spec["experiment"].get("question", "") if action.submits else ""
-        return cell(f"{action.reason}: {shown(asked, 120)}" if asked else action.reason)
+        said = why(action)
+        return cell(f"{said}: {shown(asked, 120)}" if asked else said)
     more = [f"and {len(causes) - CHANGES} more"] if len(causes) > CHANGES else []
     return "<br>".join([*(_change(change) for change in causes[:CHANGES]), *more])
 

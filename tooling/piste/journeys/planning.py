@@ -14,6 +14,7 @@ from piste.errors import Problem
 from piste.experiment import TEST, Variant
 from piste.journeys.ledger import look
 from piste.journeys.reading import Desired
+from piste.nearest import explained
 from piste.observed import Observation
 from piste.plan import Plan, orphans, plan
 
@@ -31,7 +32,7 @@ def plan_offline(desired: Desired, names: Collection[str] = ()) -> tuple[Plan, t
     runs, problems = offline_runs(desired.reports)
     desired = desired.decided(runs)
     made = plan(desired.only(names), runs)
-    return replace(made, orphans=orphans(desired.variants, runs)), problems
+    return explained(replace(made, orphans=orphans(desired.variants, runs))), problems
 
 
 def plan_live(
@@ -66,7 +67,7 @@ def planned(
     chosen = [variant for variant in desired.only(names) if not (tried and variant.split == TEST)]
     made = plan(chosen, runs, retry, seen.at)
     made = replace(made, orphans=orphans(desired.variants, made.runs), ledger=seen.ledger)
-    return _admitted(made, desired, account) if made.submissions else made
+    return explained(_admitted(made, desired, account)) if made.submissions else made
 
 
 def _admitted(made: Plan, desired: Desired, account: Account) -> Plan:
