@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
@@ -27,9 +28,11 @@ def decided(
     if not candidates:
         return tuple(asked)
     found = list(asked)
-    actions = plan(candidates, runs, retry).actions
+    judged: dict[str, list[Action]] = defaultdict(list)
+    for action in plan(candidates, runs, retry).actions:
+        judged[action.variant.experiment].append(action)
     for name, experiment in choosing.items():
-        found += _winner(experiment, [action for action in actions if action.variant.experiment == name])
+        found += _winner(experiment, judged[name])
     return tuple(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -99,12 +100,23 @@ def plan(desired: Sequence[Variant], observed: Iterable[Run], retry: Collection[
     ISO 8601; without it nothing waits for its next attempt.
     """
     runs = sorted(observed, key=lambda run: (run.claimed_at, run.name))
-    actions: list[Action] = []
+    past, due, actions = _Past(runs), _Due(), []
     for variant in desired:
         told = variant.experiment in retry or variant.title in retry
-        action = _decide(variant, runs, told)
-        actions.append(_after_earlier(action if told else _later(action, now), actions))
+        action = _decide(variant, past, told)
+        actions.append(due.after_earlier(action if told else _later(action, now)))
     return Plan(tuple(actions), orphans(desired, runs), tuple(runs))
+
+
+class _Past:
+    """Runs by what they trained and by whose they are, each list in the order of all: no variant looks at every run."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self.of_training: dict[str, list[Run]] = defaultdict(list)
+        self.of_experiment: dict[str, list[Run]] = defaultdict(list)
+        for run in runs:
+            self.of_training[run.digests.training].append(run)
+            self.of_experiment[run.experiment].append(run)
 
 
 def orphans(desired: Iterable[Variant], observed: Iterable[Run]) -> tuple[Run, ...]:
@@ -113,8 +125,9 @@ def orphans(desired: Iterable[Variant], observed: Iterable[Run]) -> tuple[Run, .
     return tuple(run for run in observed if run.digests.training not in asked and not run.provenance.get("tried"))
 
 
-def _decide(variant: Variant, runs: Sequence[Run], retry: bool) -> Action:
-    same = [run for run in runs if run.digests.training == variant.digests.training]
+def _decide(variant: Variant, past: _Past, retry: bool) -> Action:
+    same = past.of_training.get(variant.digests.training, [])
+    runs = past.of_experiment.get(variant.experiment, [])
     trained = [run for run in same if run.training is Status.DONE]
     if variant.trains and not trained:
         return _training(variant, same, runs, retry)
@@ -122,6 +135,7 @@ def _decide(variant: Variant, runs: Sequence[Run], retry: bool) -> Action:
 
 
 def _training(variant: Variant, same: Sequence[Run], runs: Sequence[Run], retry: bool) -> Action:
+    """`runs` are those of the experiment."""
     tries = [run for run in same if run.training is not None]
     for run in tries:
         if run.live:
@@ -221,22 +235,25 @@ def _first_on(variant: Variant, source: Run) -> str:
     return f"trained by {_who(source)}, not scored on {variant.split or 'this suite'} yet"
 
 
-def _after_earlier(action: Action, earlier: Sequence[Action]) -> Action:
-    """Two variants may ask for the same training: the first gets it, the second waits and then evaluates."""
-    if not action.submits:
-        return action
-    for other in earlier:
-        if other.submits and _same_work(action, other):
-            what = "trains" if action.verb is Verb.TRAIN else "is evaluated"
+class _Due:
+    """What is to be submitted so far. Two variants may ask for the same work: the first gets it, the second waits."""
+
+    def __init__(self) -> None:
+        self.trainings: dict[str, Action] = {}
+        self.evaluations: dict[tuple[str, str], Action] = {}
+
+    def after_earlier(self, action: Action) -> Action:
+        if not action.submits:
+            return action
+        digests, trains = action.variant.digests, action.verb is Verb.TRAIN
+        training, evaluation = digests.training, (digests.training, digests.evaluation)
+        other = self.trainings.get(training) if trains else self.evaluations.get(evaluation)
+        if other is not None:
+            what = "trains" if trains else "is evaluated"
             return Action(action.variant, Verb.WAIT, f"{what} as {other.variant.label}, whose result serves both")
-    return action
-
-
-def _same_work(action: Action, other: Action) -> bool:
-    mine, theirs = action.variant.digests, other.variant.digests
-    if mine.training != theirs.training:
-        return False
-    return action.verb is Verb.TRAIN or mine.evaluation == theirs.evaluation
+        self.trainings.setdefault(training, action)
+        self.evaluations.setdefault(evaluation, action)
+        return action
 
 
 def _again(variant: Variant, tries: Sequence[Run], retry: bool) -> bool:
