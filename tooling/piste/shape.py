@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from piste import recipe
+from piste.conforming import anchored, conforms
 from piste.documents import Parsed
 from piste.errors import Problem
 from piste.problems import LONGEST_ECHO, Path, dotted, listed, quoted, sentences, suggestion
@@ -35,6 +36,8 @@ _TYPES: Final = {
 
 def check(parsed: Parsed, kind: str) -> list[Problem]:
     """Problems of a document whose `kind` is the name of its schema."""
+    if conforms(kind)(parsed.data):
+        return []
     findings = dict.fromkeys(
         finding for error in _validator(kind).iter_errors(parsed.data) for finding in _findings(error, kind)
     )
@@ -68,10 +71,9 @@ def _validator(kind: str) -> Validator:
 
 
 def _pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    """As in JSON Schema, where $ is the end and not, as in Python, also the place before a last newline."""
     from jsonschema import ValidationError
 
-    if isinstance(instance, str) and not re.search(re.sub(r"\$(?=$|\|)", r"\\Z", pattern), instance):
+    if isinstance(instance, str) and not re.search(anchored(pattern), instance):
         yield ValidationError("does not match")
 
 
