@@ -41,18 +41,13 @@ _ABSENT = object()
 
 def digests(spec: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> Digests:
     """The digests of a run's resolved documents (`Variant.spec`). `versions` are those of the scores."""
+    return Digests(training_digest(spec), **suite_digests(spec["suite"], versions))
+
+
+def training_digest(spec: Document) -> str:
+    """The same on every split."""
     experiment, suite = spec["experiment"], spec["suite"]
-    generated = {"format": FORMAT, "semantics": GENERATION_SEMANTICS, "suite": only("generate", suite, "suite")}
-    if scores.need_the_model(suite):  # what the model says of the reference is made with its answers
-        generated["reference"] = suite["reference"]
-    generation = _sha256(generated)
-    versioned = {score["name"]: versions.get(score["name"]) for score in suite["scores"]}
-    judge = _judge(suite)
-    scored = {"format": FORMAT, "versions": versioned, "suite": only("score", suite, "suite")}
-    if judge and is_on_pool(suite["judge"]["model"]):  # its verdicts are made by the job, as other scores
-        scored["judge"] = judge
-    scoring = _sha256(scored)
-    training = _sha256(
+    return _sha256(
         {
             "format": FORMAT,
             "semantics": TRAINING_SEMANTICS,
@@ -62,8 +57,21 @@ def digests(spec: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> Dig
             **_shown(experiment, suite),
         }
     )
-    parts = {"generation": generation, "scoring": scoring}
-    return Digests(training, generation, scoring, over(**parts, **({"judge": judge} if judge else {})), judge)
+
+
+def suite_digests(suite: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> dict[str, str]:
+    """Those of Digests that say how is evaluated: the same for everything that is evaluated with this suite."""
+    generated = {"format": FORMAT, "semantics": GENERATION_SEMANTICS, "suite": only("generate", suite, "suite")}
+    if scores.need_the_model(suite):  # what the model says of the reference is made with its answers
+        generated["reference"] = suite["reference"]
+    generation = _sha256(generated)
+    versioned = {score["name"]: versions.get(score["name"]) for score in suite["scores"]}
+    judge = _judge(suite)
+    scored = {"format": FORMAT, "versions": versioned, "suite": only("score", suite, "suite")}
+    if judge and is_on_pool(suite["judge"]["model"]):  # its verdicts are made by the job, as other scores
+        scored["judge"] = judge
+    parts = {"generation": generation, "scoring": _sha256(scored)}
+    return {**parts, "suite": over(**parts, **({"judge": judge} if judge else {})), "judge": judge}
 
 
 def _judge(suite: Document) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 VALIDATION: Final = "validation"
@@ -15,6 +15,25 @@ TEST: Final = "test"
 
 Document = Mapping[str, Any]
 """A parsed YAML document; defaults are not filled in."""
+
+
+T = TypeVar("T")
+
+
+class Deferred(Generic[T]):
+    """A value that is made when somebody asks for it, once."""
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make: Callable[[], T] | None = make
+
+    @property
+    def value(self) -> T:
+        if self._make is not None:
+            self._made = self._make()
+            self._make = None  # and what it holds on to
+        return self._made
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,68 @@ class Experiment:
     recipe: Document | None
     suite: Suite
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def head(self) -> Document:
+        """Its document; of one that is remembered only the keys by which it stands to others."""
+        return self.document
+
+    @property
+    def trains(self) -> bool:
+        return self.recipe is not None
+
+    @property
+    def trainings(self) -> Trainings | None:
+        """The name and the training digest of each variant, where they are known without its documents."""
+        return None
+
+
+Trainings = tuple[tuple[str, str], ...]
+
+
+class Documents(NamedTuple):
+    """What an experiment's folder says."""
+
+    experiment: Document
+    recipe: Document | None
+    files: Mapping[str, str]
+
+
+class Remembered(Experiment):
+    """An experiment whose documents are read only when somebody looks into them."""
+
+    def __init__(
+        self, name: str, suite: Suite, head: Document, trainings: Trainings, documents: Deferred[Documents]
+    ) -> None:
+        self.__dict__.update(name=name, suite=suite, _head=head, _trainings=trainings, _documents=documents)
+
+    @property
+    def head(self) -> Document:
+        return self.__dict__["_head"]  # type: ignore[no-any-return]
+
+    @property
+    def trains(self) -> bool:
+        return self.head["train"].get("recipe") is not None
+
+    @property
+    def trainings(self) -> Trainings:
+        return self.__dict__["_trainings"]  # type: ignore[no-any-return]
+
+    @property
+    def _read(self) -> Documents:
+        return self.__dict__["_documents"].value  # type: ignore[no-any-return]
+
+    @property
+    def document(self) -> Document:
+        return self._read.experiment
+
+    @property
+    def recipe(self) -> Document | None:
+        return self._read.recipe
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        return self._read.files
 
 
 @dataclass(frozen=True)
@@ -88,33 +169,34 @@ def folder(variant: str) -> str:
 class Variant:
     """One point of an experiment's matrix and seeds; without them the only one, named "".
 
-    `spec` is what a run of it is made from and what the ledger and report.json keep:
-    `{"experiment": experiment.yaml without matrix and seeds, "recipe": the recipe with this variant's values or None,
-    "suite": suite.yaml with the rows of one split, "split": its name or "", "files": {path: sha256},
-    "settings": {dotted recipe path: value}}`. `aside` says that its experiment is scored on the other split first.
-    `chosen_from` is how many recipes it was the best of on validation; 0 for one that was not chosen.
+    `split` is, of the suite's splits, the one it is scored on; "" where the suite has only one. `trains` is false of a
+    baseline. `aside` says that its experiment is scored on the other split first. `chosen_from` is how many recipes it
+    was the best of on validation; 0 for one that was not chosen.
     """
 
     experiment: str
     name: str
-    spec: Document
+    split: str
+    trains: bool
+    documents: Deferred[Document] = field(repr=False, compare=False)
     digests: Digests
     aside: bool = False
     chosen_from: int = 0
 
     @property
-    def trains(self) -> bool:
-        return self.spec["recipe"] is not None
+    def spec(self) -> Document:
+        """What a run of it is made from and what the ledger and report.json keep.
+
+        `{"experiment": experiment.yaml without matrix and seeds, "recipe": the recipe with this variant's values or
+        None, "suite": suite.yaml with the rows of one split, "split": its name or "", "files": {path: sha256},
+        "settings": {dotted recipe path: value}}`. Read when it is first asked for.
+        """
+        return self.documents.value
 
     @property
     def title(self) -> str:
         """`experiment` or `experiment/variant`, as `compare` and the command line write it."""
         return f"{self.experiment}/{self.name}" if self.name else self.experiment
-
-    @property
-    def split(self) -> str:
-        """Of the suite's splits, the one it is scored on; "" where the suite has only one."""
-        return str(self.spec.get("split") or "")
 
     @property
     def place(self) -> str:

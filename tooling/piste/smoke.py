@@ -11,7 +11,7 @@ from typing import Any, Final
 from piste import durations
 from piste.change_rules import compute
 from piste.digest import digests
-from piste.experiment import JUDGE, PAIRWISE, Document, Variant
+from piste.experiment import JUDGE, PAIRWISE, Deferred, Document, Variant
 
 NAME: Final = "smoke"
 """A smoke variant's name; those of a matrix have an equals sign."""
@@ -46,7 +46,7 @@ def _cut(variant: Variant) -> Variant:
     suite["data"] = {**suite["data"], "sql": f"SELECT * FROM (\n{query}\n) LIMIT {ROWS}"}
     if spec["recipe"] is not None:
         spec["recipe"] = _recipe(spec["recipe"], experiment["train"])
-    return replace(variant, name=NAME, spec=spec, digests=digests(spec))
+    return replace(variant, name=NAME, documents=Deferred(lambda: spec), digests=digests(spec))
 
 
 def _recipe(recipe: Document, train: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from piste.digest import digests
-from piste.experiment import TEST, VALIDATION, Document, Experiment, Variant
-from piste.matrix import expand
+from piste.digest import suite_digests, training_digest
+from piste.experiment import TEST, VALIDATION, Deferred, Digests, Document, Experiment, Suite, Trainings, Variant
+from piste.matrix import Point, expand
 
 _NOT_OF_A_VARIANT = ("recipe", "files", "matrix", "seeds")
 """Keys of `train` that say how to find or multiply what the spec holds resolved."""
@@ -23,15 +23,44 @@ def has_splits(experiment: Experiment) -> bool:
 
 def chooses(experiment: Experiment) -> bool:
     """Whether it looks at several recipes, to take one of them."""
-    return any(len(values) > 1 for values in experiment.document["train"].get("matrix", {}).values())
+    return any(len(values) > 1 for values in experiment.head["train"].get("matrix", {}).values())
 
 
-def variants(experiment: Experiment, split: str = "", aside: bool = False) -> tuple[Variant, ...]:
-    """As scored on a split; by default on validation where there is something to choose, else on test."""
+def variants(
+    experiment: Experiment, split: str = "", aside: bool = False, suites: SuiteDigests | None = None
+) -> tuple[Variant, ...]:
+    """As scored on a split; by default on validation where there is something to choose, else on test.
+
+    `suites` are digests that were made before.
+    """
     split = (split or (VALIDATION if chooses(experiment) else TEST)) if has_splits(experiment) else ""
+    evaluated = (suites or SuiteDigests()).on(experiment.suite, split)
+    specs = Deferred(lambda: _specs(experiment, split))
     return tuple(
-        _variant(experiment, name, settings, recipe, split, aside) for name, settings, recipe in expand(experiment)
+        _variant(experiment.name, name, split, experiment.trains, specs, index, Digests(training, **evaluated), aside)
+        for index, (name, training) in enumerate(trainings(experiment))
     )
+
+
+def trainings(experiment: Experiment) -> Trainings:
+    """The name and the training digest of each variant."""
+    if experiment.trainings is not None:
+        return experiment.trainings
+    points = expand(experiment)
+    return tuple((point.name, training_digest(_spec(experiment, point, ""))) for point in points)
+
+
+class SuiteDigests:
+    """Of each suite on each split, made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, str], tuple[Suite, dict[str, str]]] = {}
+
+    def on(self, suite: Suite, split: str) -> dict[str, str]:
+        key = (id(suite), split)
+        if key not in self._made:
+            self._made[key] = suite, suite_digests(_on(suite.document, split))
+        return self._made[key][1]
 
 
 def on_every_split(experiment: Experiment) -> tuple[Variant, ...]:
@@ -47,10 +76,11 @@ def all_variants(experiments: Iterable[Experiment]) -> tuple[Variant, ...]:
     known = tuple(experiments)
     compared = {compared_with(one) for one in known if chooses(one)}
     found: list[Variant] = []
+    suites = SuiteDigests()
     for experiment in known:
-        found += variants(experiment)
+        found += variants(experiment, suites=suites)
         if has_splits(experiment) and experiment.name in compared and not chooses(experiment):
-            found += variants(experiment, VALIDATION, aside=True)
+            found += variants(experiment, VALIDATION, aside=True, suites=suites)
     return tuple(found)
 
 
@@ -59,33 +89,48 @@ def for_trying(experiments: Iterable[Experiment], names: Collection[str] = ()) -
     known = {experiment.name: experiment for experiment in experiments}
     asked = {name.partition("/")[0] for name in names} & known.keys() if names else known.keys()
     asked = asked | {compared_with(known[name]) for name in asked}
+    suites = SuiteDigests()
     return tuple(
         variant
         for name, experiment in known.items()
         if name in asked
-        for variant in variants(experiment, VALIDATION, aside=not chooses(experiment))
+        for variant in variants(experiment, VALIDATION, aside=not chooses(experiment), suites=suites)
     )
 
 
 def compared_with(experiment: Experiment) -> str:
     """The experiment that it names in `compare`; "" without one."""
-    return str(experiment.document.get("compare") or "").partition("/")[0]
+    return str(experiment.head.get("compare") or "").partition("/")[0]
 
 
 def _variant(
-    experiment: Experiment, name: str, settings: Document, recipe: Document | None, split: str, aside: bool
+    experiment: str,
+    name: str,
+    split: str,
+    trains: bool,
+    specs: Deferred[list[Document]],
+    index: int,
+    digests: Digests,
+    aside: bool,
 ) -> Variant:
+    return Variant(experiment, name, split, trains, Deferred(lambda: specs.value[index]), digests, aside)
+
+
+def _specs(experiment: Experiment, split: str) -> list[Document]:
+    return [_spec(experiment, point, split) for point in expand(experiment)]
+
+
+def _spec(experiment: Experiment, point: Point, split: str) -> Document:
     document: dict[str, Any] = dict(experiment.document)
     document["train"] = {key: value for key, value in document["train"].items() if key not in _NOT_OF_A_VARIANT}
-    spec = {
+    return {
         "experiment": document,
-        "recipe": recipe,
+        "recipe": point.recipe,
         "suite": _on(experiment.suite.document, split),
         **({"split": split} if split else {}),
         "files": dict(experiment.files),
-        "settings": dict(settings),
+        "settings": dict(point.settings),
     }
-    return Variant(experiment.name, name, spec, digests(spec), aside)
 
 
 def _on(suite: Document, split: str) -> Document:
