@@ -31,6 +31,9 @@ SLOW = (
 # Trainings of several workers at once: threads that wait for each other on busy cores cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What one test leaves in the user's cache is nothing to another: tests/test_cache.py has caches of its own.
+os.environ["PISTE_CACHE"] = "off"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite expected.txt and golden files from what is seen")

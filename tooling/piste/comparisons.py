@@ -48,11 +48,15 @@ def _comparable(
     source: Source, other: Source, variant: str, known: Known, problem: Callable[[str, str], Problem]
 ) -> Iterator[Problem]:
     ours, theirs = (str(section(each.experiment.data, "evaluate").get("suite")) for each in (source, other))
-    if {ours, theirs} <= known.suites.keys() and _task(known.suites[ours]) != _task(known.suites[theirs]):
+    if (
+        ours != theirs
+        and {ours, theirs} <= known.suites.keys()
+        and _task(known.suites[ours]) != _task(known.suites[theirs])
+    ):
         message = f"{quoted(other.name)} is evaluated with the suite {quoted(theirs)}, and this with {quoted(ours)}."
         yield problem(message, "Only results of the same suite compare.")
-    names = variant_names(other)
-    if variant and names is not None and variant not in names:
+    names = variant_names(other) if variant else None
+    if names is not None and variant not in names:
         hint = choose(variant, filter(None, names), "name the experiment alone")
         yield problem(f"{quoted(other.name)} has no variant {quoted(variant)}.", hint)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 import piste
 
@@ -27,6 +31,17 @@ def schema(name: str) -> dict[str, Any]:
 def prices() -> dict[str, Any]:
     """List prices with their date and source. Shared: don't change it."""
     return tomllib.loads((_PACKAGE / "prices.toml").read_text("utf-8"))
+
+
+@cache
+def fingerprint() -> bytes:
+    """SHA-256 over piste's own code and schemas, and what reads YAML: with others the same files may say otherwise."""
+    found = hashlib.sha256(f"{sys.version} {yaml.__version__} {yaml.__with_libyaml__}".encode())
+    schemas = (path for folder in _SCHEMAS if folder.is_dir() for path in folder.glob("*.json"))
+    code = (path for folder in (_PACKAGE, _PACKAGE / "repository") for path in folder.glob("*.py"))
+    for path in sorted((*code, *schemas)):
+        found.update(f"{path.name} {path.stat().st_size} ".encode() + path.read_bytes())
+    return found.digest()
 
 
 def page_file(name: str) -> str:

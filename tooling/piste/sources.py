@@ -38,6 +38,15 @@ def section(document: Any, key: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def head(document: Any) -> dict[str, Any]:
+    """The keys of an experiment by which it stands to others: all that checks of references look at, on either side."""
+    kept = {key: document[key] for key in ("compare", "gates", "waivers") if key in document} if document else {}
+    evaluate, train = section(document, "evaluate"), section(document, "train")
+    kept["evaluate"] = {key: evaluate[key] for key in ("suite",) if key in evaluate}
+    kept["train"] = {key: train[key] for key in ("recipe", "matrix", "seeds") if key in train}
+    return kept
+
+
 def seeds_of(train: Mapping[str, Any]) -> list[int]:
     """Each once; that one is there twice is the schema's to say."""
     seeds = train.get("seeds")

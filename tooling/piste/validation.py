@@ -19,12 +19,34 @@ NAME_HINT: Final = "Use lower-case letters, digits and hyphens, beginning with a
 
 
 def check_experiment(source: Source, known: Known) -> list[Problem]:
+    """Everything, with what it says of other experiments."""
+    return _check(source, known, (_rules_alone, check_references))
+
+
+def check_alone(source: Source, known: Known) -> list[Problem]:
+    """What its own files, the settings and the suites decide, whatever other experiments there are."""
+    return _check(source, known, (_rules_alone,))
+
+
+def check_references(source: Source, known: Known) -> Iterator[Problem]:
+    """What other experiments decide. Of all experiments only what `sources.head` keeps is looked at."""
+    if source.experiment.data.keys().isdisjoint(("compare", "gates", "waivers")):
+        return
+    yield from comparisons.check(source, known)
+    yield from gate_rules.check(source, known)
+
+
+_Rules = Callable[[Source, Known], Iterator[Problem]]
+
+
+def _check(source: Source, known: Known, every: Sequence[_Rules]) -> list[Problem]:
     if source.experiment.data is None:
         return list(source.experiment.problems)
     train = section(source.experiment.data, "train")
-    rules = partial(_experiment_rules, source, known)
     better = ("compute.pool",) if _alias(source.experiment, known.settings) else ()
-    problems = _checked(source.experiment, "experiment", rules, better)
+    problems = _checked(
+        source.experiment, "experiment", lambda: (found for rules in every for found in rules(source, known)), better
+    )
     if source.recipe is not None:
         found = recipe.check(source.recipe, source.files, train.get("inputs"))
         said = {problem.path for problem in source.recipe.problems}
@@ -36,9 +58,18 @@ def check_suite(suite: Parsed, known: Known) -> list[Problem]:
     return list(suite.problems) if suite.data is None else _checked(suite, "suite", partial(_suite_rules, suite, known))
 
 
-def _suite_rules(suite: Parsed, known: Known) -> Iterator[Problem]:
+def check_suite_alone(suite: Parsed, known: Known) -> list[Problem]:
+    """Without its gates, which name experiments."""
+    return list(suite.problems) if suite.data is None else _checked(suite, "suite", partial(_suite_alone, suite, known))
+
+
+def _suite_alone(suite: Parsed, known: Known) -> Iterator[Problem]:
     name = next((name for name, parsed in known.suites.items() if parsed is suite), "")
-    yield from suites.check(suite, name, known.settings.policy)
+    return suites.check(suite, name, known.settings.policy)
+
+
+def _suite_rules(suite: Parsed, known: Known) -> Iterator[Problem]:
+    yield from _suite_alone(suite, known)
     yield from gate_rules.check_suite(suite, known)
 
 
@@ -54,7 +85,7 @@ def _checked(
     return [*parsed.problems, *shapes, *(problem for problem in rules() if problem.path not in seen)]
 
 
-def _experiment_rules(source: Source, known: Known) -> Iterator[Problem]:
+def _rules_alone(source: Source, known: Known) -> Iterator[Problem]:
     experiment, train = source.experiment, source.experiment.data.get("train")
     if isinstance(train, Mapping):
         yield from _training(experiment, train, known.settings)
@@ -66,8 +97,6 @@ def _experiment_rules(source: Source, known: Known) -> Iterator[Problem]:
         yield experiment.problem(("evaluate", "suite"), f"There is no suite {quoted(suite)}.", hint)
     yield from baselines.check_examples(source, known)
     yield from baselines.check_hosted(source, known)
-    yield from comparisons.check(source, known)
-    yield from gate_rules.check(source, known)
 
 
 def _training(experiment: Parsed, train: Mapping[str, Any], settings: Settings) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -30,6 +31,8 @@ def written_fault(relative: str) -> Fault | None:
 
 def entry_fault(folder: Path, relative: str) -> Fault | None:
     path = folder / relative
+    if "/" not in relative and _is_plain(path):
+        return None
     try:
         real = path.resolve(strict=True)
         home = folder.resolve(strict=True)
@@ -44,6 +47,13 @@ def entry_fault(folder: Path, relative: str) -> Fault | None:
     if not real.is_file():
         return f"{relative} is not a file.", "Name each file by itself."
     return None
+
+
+def _is_plain(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def entries(folder: Path) -> Iterator[str]:

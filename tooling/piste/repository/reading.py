@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from piste import documents, settings, shape, validation
+from piste import settings, validation
 from piste.documents import Parsed
 from piste.errors import PisteError, Problem
-from piste.experiment import Experiment, Suite
-from piste.problems import printable, quoted, suggestion
+from piste.experiment import Deferred, Documents, Experiment, Remembered, Suite, Trainings
 from piste.repository import folders
+from piste.repository.cache import Cache, Row, default_place
+from piste.repository.entries import Entry, Maker, documents, has_error, remembered
+from piste.repository.parsing import HOME, Reader
+from piste.repository.scanning import REPORT, Folder, scan
+from piste.resources import fingerprint
 from piste.settings import Settings
-from piste.sources import Known, Source, section
+from piste.sources import Known, Source
 
-HOME: Final = "experiments"
 SUITES: Final = "_suites"
-REPORT: Final = "report"
 MAX_REPORT: Final = 8 << 20
 """Bytes of a report.json; those that piste writes have some kilobytes."""
-
-_UNDECLARED: Final = (
-    "Add it to train.files in experiment.yaml, remove it, or keep it outside of experiments/.\n"
-    "A declared file is part of the identity: changing it trains again."
-)
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,20 @@ class Repository:
     settings: Settings = field(default_factory=Settings)
 
 
-def read(root: Path, settings_root: Path | None = None) -> Repository:
+def read(root: Path, settings_root: Path | None = None, cache: Path | None = None) -> Repository:
     """Everything under experiments/, with every problem of every file.
 
     `settings_root` is a repository whose settings count in place of the root's own: a pull request's experiments are
-    judged by the policy of the branch that it is for.
+    judged by the policy of the branch that it is for. `cache` is the folder of what is remembered, in place of the
+    user's own.
     """
     configured, problems = settings.load(settings_root or root)
     home = root / HOME
     if not home.is_dir():
         missing = Problem(HOME, 0, 0, "", "There is no such folder here.", "Give the repository's root with --root.")
         return Repository((), (*problems, missing), 0, settings=configured)
-    reading = _Reading(root, configured)
-    reading.problems.extend(problems)
+    reading = _Reading(root, configured, Cache(cache or default_place()))
+    reading.reader.problems.extend(problems)
     return reading.repository()
 
 
@@ -77,188 +80,158 @@ def report_files(root: Path, name: str) -> dict[str, bytes]:
 class _Reading:
     """One pass over experiments/: what was found, and what was wrong with it."""
 
-    def __init__(self, root: Path, configured: Settings) -> None:
+    def __init__(self, root: Path, configured: Settings, cache: Cache) -> None:
         self.root = root
         self.settings = configured
-        self.problems: list[Problem] = []
-        self.files: dict[str, dict[str, str]] = {}
+        self.cache = cache
+        self.reader = Reader(root)
+        self.made_with = hashlib.sha256(fingerprint() + repr(configured).encode()).digest()
 
     def repository(self) -> Repository:
-        found = list(self._folders())
+        found = list(scan(f"{self.root}/{HOME}", self._names()))
         suites = self._suites()
-        sources = {folder.name: self._source(folder) for folder in found}
-        known = Known(self.settings, suites, {name: source for name, source in sources.items() if source})
-        for source in known.experiments.values():
-            self.problems.extend(validation.check_experiment(source, known))
+        entries = list(self._entries(found, suites))
+        heads = {one.name: _head(one) for one in entries if one.head is not None}
+        known = Known(self.settings, suites, heads)
         for suite in suites.values():
-            self.problems.extend(validation.check_suite(suite, known))
-        valid = (source for source in known.experiments.values() if self._valid(source))
-        reports = {path: content for folder in found for path, content in self._reports(folder)}
-        experiments = tuple(self._experiment(source, known) for source in valid)
-        return Repository(experiments, tuple(sorted(set(self.problems))), len(found), reports, self.settings)
+            self.reader.problems += validation.check_suite(suite, known)
+        sound = self._sound(suites)
+        experiments = []
+        for entry in entries:
+            checked = self._checked(entry, known)
+            self.reader.problems += checked.problems
+            if checked.trainings is not None and checked.suite in sound:
+                experiments.append(self._experiment(checked, checked.trainings))
+        reports = {path: content for one in found if one.reported for path, content in self._reports(one.name)}
+        problems = tuple(sorted(set(self.reader.problems)))
+        return Repository(tuple(experiments), problems, len(found), reports, self.settings)
 
-    def _report(self, file: str, message: str, hint: str) -> None:
-        self.problems.append(Problem(printable(file), 0, 0, "", message, hint))
-
-    def _folders(self) -> Iterator[Path]:
-        for entry in sorted((self.root / HOME).iterdir()):
+    def _names(self) -> Iterator[str]:
+        """The folders of experiments, sorted."""
+        with os.scandir(self.root / HOME) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
             place = f"{HOME}/{entry.name}"
             if entry.name.startswith(".") or entry.name in ("README.md", SUITES, "__pycache__"):
                 continue
             if not entry.is_dir():
                 if folders.ignored_file(entry.name):
                     continue
-                self._report(place, "This file belongs to no experiment.", "Move it into a folder, or remove it.")
+                self.reader.report(place, "This file belongs to no experiment.", "Move it into a folder, or remove it.")
             elif entry.name.startswith("_"):
-                self._report(place, "Only _suites begins with an underscore here.", "Rename the folder.")
+                self.reader.report(place, "Only _suites begins with an underscore here.", "Rename the folder.")
             else:
-                yield entry
+                yield entry.name
 
     def _suites(self) -> dict[str, Parsed]:
-        home = self.root / HOME / SUITES
+        home, reader = self.root / HOME / SUITES, self.reader
         suites: dict[str, Parsed] = {}
         if home.is_symlink():
-            self._report(f"{HOME}/{SUITES}", "The folder of suites is a link.", "Put the folder itself here.")
+            reader.report(f"{HOME}/{SUITES}", "The folder of suites is a link.", "Put the folder itself here.")
         if not home.is_dir() or home.is_symlink():
             return suites
         for name in folders.loose_files(home):
-            self._report(f"{HOME}/{SUITES}/{name}", "This file belongs to no suite.", "Move it into a folder.")
+            reader.report(f"{HOME}/{SUITES}/{name}", "This file belongs to no suite.", "Move it into a folder.")
         for folder in folders.subfolders(home):
-            parsed = self._main_document(folder, "suite.yaml", "suite")
-            self._undeclared(folder, {"suite.yaml"}, "Remove it; the rows to evaluate with stay in tables.")
+            parsed = reader.main_document(folder, "suite.yaml", "suite")
+            reader.undeclared(folder, {"suite.yaml"}, "Remove it; the rows to evaluate with stay in tables.")
             if parsed:
                 suites[folder.name] = parsed
         return suites
 
-    def _source(self, folder: Path) -> Source | None:
-        parsed = self._main_document(folder, "experiment.yaml", "experiment")
-        if parsed is None:
-            return None
-        train = section(parsed.data, "train")
-        recipe = self._recipe(folder, parsed, train.get("recipe"))
-        listed = train.get("files")
-        names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
-        self.files[folder.name] = dict(self._declared(folder, parsed, names))
-        files = {*names, *self.files[folder.name]}
-        if train:
-            misspelled = shape.meant(train, "recipe") if "recipe" not in train else None
-            name = train.get(misspelled or "recipe")
-            declared = {"experiment.yaml", str(name), _recipe_like(folder, name), *files}
-            self._undeclared(folder, declared, _UNDECLARED, trains=name is not None)
-        return Source(folder.name, parsed, recipe, tuple(sorted(files)))
+    def _sound(self, suites: Iterable[str]) -> frozenset[str]:
+        """The suites without an error so far."""
+        home = f"{HOME}/{SUITES}/"
+        wrong = {one.file.split("/")[2] for one in self.reader.problems if one.file.startswith(home) and _is_error(one)}
+        return frozenset(suites) - wrong
 
-    def _main_document(self, folder: Path, name: str, kind: str) -> Parsed | None:
-        place = folder.relative_to(self.root).as_posix()
-        if not validation.NAME.fullmatch(folder.name):
-            message = f"{quoted(folder.name)} can't be the name of an experiment or a suite."
-            self._report(place, message, validation.NAME_HINT)
-            return None
-        if folder.is_symlink():
-            self._report(place, f"This {kind} is a link.", "Put the folder itself here.")
-            return None
-        if not (folder / name).is_symlink() and not (folder / name).exists():
-            other = name.replace(".yaml", ".yml")
-            hint = f"Rename {other} to {name}." if (folder / other).exists() else "Add it, or remove the folder."
-            self._report(place, f"There is no {name} in this folder.", hint)
-            return None
-        if fault := folders.entry_fault(folder, name):
-            self._report(f"{place}/{name}", *fault)
-            return None
-        return self._parsed(folder / name)
+    def _entries(self, found: Sequence[Folder], suites: Mapping[str, Parsed]) -> Iterator[Entry]:
+        """From the cache where the content is known, else made and kept."""
+        of_all = Known(self.settings, suites)
+        alone = [problem for suite in suites.values() for problem in validation.check_suite_alone(suite, of_all)]
+        sound = self._sound(suites) - {one.file.split("/")[2] for one in alone if _is_error(one)}
+        self.suites = {name: Suite(name, suites[name].data) for name in sound}
+        self.versions = {name: _version(suites[name]) for name in sound}
+        known = self._remembered(found)
+        missing = [folder.name for folder in found if folder.name not in known]
+        self.cache.close()  # a process that is forked must not have it open
+        self.maker = Maker(self.root, of_all, sound)
+        made = {one.name: one for one in self.maker.entries(missing)}
+        rows = [self._row(one, one.key) for one in made.values() if one.key is not None]
+        self.kept = bool(rows) and self.cache.keep(rows)
+        for folder in found:
+            yield known[folder.name] if folder.name in known else made[folder.name]
 
-    def _parsed(self, path: Path, recipe: bool = False) -> Parsed:
-        place = path.relative_to(self.root).as_posix()
-        try:
-            with path.open("rb") as file:
-                text = file.read(documents.MAX_BYTES + 1)
-        except OSError as error:
-            unreadable = Problem(place, 0, 0, "", f"This file can't be read: {error.strerror}.", "See its permissions.")
-            return Parsed(place, None, problems=(unreadable,))
-        return documents.parse(text, place, recipe=recipe)
+    def _remembered(self, found: Iterable[Folder]) -> dict[str, Entry]:
+        keys = {one.name: self._key(one.key) for one in found if one.key and validation.NAME.fullmatch(one.name)}
+        facts: dict[bytes, list[tuple[bytes, Any]]] = defaultdict(list)
+        for key, suite, told in self.cache.facts(sorted(set(keys.values()))):
+            facts[key].append((suite, told))
+        entries = {}
+        for folder in found:
+            for suite, told in facts.get(keys.get(folder.name, b""), ()):
+                with contextlib.suppress(LookupError, TypeError, ValueError, AttributeError):
+                    entry = replace(remembered(folder.name, told), key=folder.key)
+                    if self.versions.get(entry.suite) == suite:
+                        entries[folder.name] = entry
+        return entries
 
-    def _recipe(self, folder: Path, parsed: Parsed, name: object) -> Parsed | None:
-        if not isinstance(name, str):
-            return None
-        if fault := folders.fault(folder, name) or _reserved(name):
-            if like := _recipe_like(folder, name):
-                fault = (fault[0], f"Did you mean {like}?")
-            self.problems.append(parsed.problem(("train", "recipe"), *fault))
-            return None
-        return self._parsed(folder / name, recipe=True)
+    def _key(self, content: bytes) -> bytes:
+        return hashlib.sha256(self.made_with + content).digest()
 
-    def _declared(self, folder: Path, parsed: Parsed, names: list[str]) -> Iterator[tuple[str, str]]:
-        """The SHA-256 of each declared file, and of each file in a declared folder."""
-        for index, name in enumerate(names):
-            faults = folders.written_fault(name) or _reserved(name)
-            inside = [] if faults else folders.files_of(folder, name)
-            faults = faults or next(filter(None, (folders.entry_fault(folder, path) for path in inside)), None)
-            if not faults and not inside:
-                faults = f"There is no file in {name}.", "Add one, or remove the folder from the list."
-            if faults:
-                self.problems.append(parsed.problem(("train", "files", index), *faults))
-            else:
-                yield from ((path, _sha256(folder / path)) for path in inside)
+    def _row(self, entry: Entry, key: bytes) -> Row:
+        return Row(self._key(key), self.versions[entry.suite], entry.facts, entry.documents)
 
-    def _undeclared(self, folder: Path, declared: set[str], hint: str, trains: bool = True) -> None:
-        place = folder.relative_to(self.root).as_posix()
-        for name in folders.entries(folder):
-            if name in declared or name == "README.md" or name.startswith(f"{REPORT}/"):
-                continue
-            if (folder / name).is_symlink() and (fault := folders.entry_fault(folder, name)):
-                self._report(f"{place}/{name}", *fault)
-            elif name == "train.py":
-                message = "ArcticTraining would load this file by itself; it is not declared."
-                advice = "Add it to train.files in experiment.yaml and  code: train.py  to the recipe, or remove it."
-                self._report(f"{place}/{name}", message, advice)
-            else:
-                yaml = name.endswith((".yaml", ".yml")) and "/" not in name and not trains
-                advice = f"Write  recipe: {printable(name)}  under train, or remove it." if yaml else hint
-                self._report(f"{place}/{name}", "This file is not declared, so no run would see it.", advice)
+    def _checked(self, entry: Entry, known: Known) -> Entry:
+        """With what other experiments decide. Only then, and only if it is wrong, its positions are needed."""
+        source = known.experiments.get(entry.name)
+        if source is None or next(validation.check_references(source, known), None) is None:
+            return entry
+        reader = Reader(self.root)
+        read = reader.source(self.root / HOME / entry.name)
+        problems = (*reader.problems, *(validation.check_experiment(read[0], known) if read else ()))
+        return replace(entry, problems=problems, trainings=None if has_error(problems) else entry.trainings)
 
-    def _valid(self, source: Source) -> bool:
-        suite = section(source.experiment.data, "evaluate").get("suite")
-        homes = (f"{HOME}/{source.name}/", f"{HOME}/{SUITES}/{suite}/")
-        return not any(problem.severity == "error" and problem.file.startswith(homes) for problem in self.problems)
+    def _experiment(self, entry: Entry, found: Trainings) -> Experiment:
+        assert entry.head is not None, "it has trainings"
+        return Remembered(entry.name, self.suites[entry.suite], entry.head, found, Deferred(self._reading(entry)))
 
-    def _experiment(self, source: Source, known: Known) -> Experiment:
-        document = source.experiment.data
-        name = document["evaluate"]["suite"]
-        suite = Suite(name, known.suites[name].data)
-        recipe = source.recipe.data if source.recipe else None
-        return Experiment(source.name, document, recipe, suite, self.files[source.name])
+    def _reading(self, entry: Entry) -> Callable[[], Documents]:
+        """How its documents are read when somebody asks: from the cache, if it has them."""
+        if entry.documents and not (self.kept and entry.key):
+            return partial(documents, entry.documents)
+        cache, key, suite = self.cache, self._key(entry.key or b""), self.versions[entry.suite]
+        return lambda: documents(cache.documents(key, suite) or self._again(entry))
 
-    def _reports(self, folder: Path) -> Iterator[tuple[str, bytes]]:
+    def _again(self, entry: Entry) -> str:
+        """Its documents, where the cache has lost them meanwhile."""
+        made = self.maker.entry(entry.name)
+        if made.key != entry.key or not made.documents:
+            raise PisteError(f"{HOME}/{entry.name} changed while it was read.", "Run the command again.")
+        return made.documents
+
+    def _reports(self, name: str) -> Iterator[tuple[str, bytes]]:
+        folder = self.root / HOME / name
         if (folder / REPORT).is_symlink():
             return
-        for name in folders.entries(folder / REPORT):
-            path = folder / REPORT / name
+        for relative in folders.entries(folder / REPORT):
+            path = folder / REPORT / relative
             if path.name != "report.json" or path.is_symlink() or not path.is_file():
                 continue
             place = path.relative_to(self.root).as_posix()
             if path.stat().st_size > MAX_REPORT:
-                self._report(place, "This report is larger than 8 MiB.", "Let `piste collect` write it again.")
+                self.reader.report(place, "This report is larger than 8 MiB.", "Let `piste collect` write it again.")
             else:
                 yield place, path.read_bytes()
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _is_error(problem: Problem) -> bool:
+    return problem.severity == "error"
 
 
-def _recipe_like(folder: Path, name: object) -> str:
-    """The file that was probably meant where the folder has no file `name`; "" if it has, or without one."""
-    if not isinstance(name, str) or folders.written_fault(name) or not folders.entry_fault(folder, name):
-        return ""
-    there = [path for path in folders.entries(folder) if path.endswith((".yaml", ".yml")) and "/" not in path]
-    if name in there:
-        return ""
-    others = [path for path in there if path != "experiment.yaml"]
-    close = suggestion(name, others)
-    return next((other for other in others if close == suggestion(other, [other]) or len(others) == 1), "")
+def _head(entry: Entry) -> Source:
+    return Source(entry.name, Parsed(f"{HOME}/{entry.name}/experiment.yaml", entry.head))
 
 
-def _reserved(name: str) -> folders.Fault | None:
-    if name in ("experiment.yaml", "README.md", REPORT) or name.startswith(f"{REPORT}/"):
-        return f"{name} is not an experiment's to declare.", "Name another file of this folder."
-    return None
+def _version(suite: Parsed) -> bytes:
+    return hashlib.sha256(json.dumps(suite.data).encode()).digest()

@@ -11,7 +11,8 @@ from piste import validation
 from piste.errors import PisteError
 from piste.problems import quoted, suggestion
 from piste.repository import folders
-from piste.repository.reading import HOME, REPORT
+from piste.repository.parsing import HOME
+from piste.repository.scanning import REPORT
 
 
 def write_files(root: Path, files: Mapping[str, bytes]) -> list[str]:

@@ -1,0 +1,130 @@
+"""What is remembered of experiments, so that one whose files are unchanged is not parsed again.
+
+One SQLite file outside of every repository, so that no commit can plant anything in it: $PISTE_CACHE, else `piste` in
+the user's cache folder. It is addressed by content: the key of an entry is the SHA-256 of a folder's bytes together
+with piste itself, its schemas and the settings; the suite's bytes stand beside it. So branches, worktrees and clones
+share it, an old entry is never wrong, and whatever is missing, damaged or locked is only parsed once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+MOST_ENTRIES: Final = 300_000
+"""Beyond them the older half is dropped: some 1 GB."""
+
+_FORMAT = 1
+_AT_ONCE = 500
+_DAMAGED = (ValueError, TypeError, AttributeError)
+_SECONDS = 2.0
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS entries"
+    " (key BLOB, suite BLOB, facts TEXT, documents TEXT, sum BLOB, PRIMARY KEY (key, suite))"
+)
+
+
+class Row(NamedTuple):
+    """`facts` is what a plan needs, `documents` what the folder's files say; both are JSON."""
+
+    key: bytes
+    suite: bytes
+    facts: str
+    documents: str
+
+
+class Cache:
+    """Never raises for what it holds or can't do: then it knows nothing."""
+
+    def __init__(self, place: Path | None) -> None:
+        self._file = place / f"experiments-{_FORMAT}.sqlite" if place else None
+        self._opened: sqlite3.Connection | None = None
+
+    def facts(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, Any]]:
+        """Key, suite and facts of what is known; a folder that was seen with several suites comes several times."""
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(some))
+            for key, suite, facts, sum_ in self._ask(
+                f"SELECT key, suite, facts, sum FROM entries WHERE key IN ({marks})", some
+            ):
+                with contextlib.suppress(*_DAMAGED):
+                    if sum_[:16] == _sum(key, suite, facts):
+                        yield key, suite, json.loads(facts)
+
+    def documents(self, key: bytes, suite: bytes) -> str | None:
+        found = self._ask("SELECT documents, sum FROM entries WHERE key = ? AND suite = ?", (key, suite))
+        with contextlib.suppress(*_DAMAGED):
+            for documents, sum_ in found:
+                if sum_[16:] == _sum(key, suite, documents):
+                    return str(documents)
+        return None
+
+    def keep(self, rows: Iterable[Row]) -> bool:
+        """Whether they are kept; all of them or none."""
+        values = [(*row, _sum(row.key, row.suite, row.facts) + _sum(row.key, row.suite, row.documents)) for row in rows]
+        with self._forgiving(), self._connection() as connection:
+            connection.execute(_TABLE)
+            connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", values)
+            newest, count = connection.execute("SELECT COALESCE(MAX(rowid), 0), COUNT(*) FROM entries").fetchone()
+            if count > MOST_ENTRIES:
+                connection.execute("DELETE FROM entries WHERE rowid <= ?", (newest - MOST_ENTRIES // 2,))
+            return True
+        return False
+
+    def close(self) -> None:
+        """It opens again when it is asked."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _ask(self, statement: str, values: Sequence[bytes]) -> list[Any]:
+        if self._file is not None and self._file.exists():
+            with self._forgiving():
+                return self._connection().execute(statement, values).fetchall()
+        return []
+
+    @contextlib.contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        """What is locked, full or read-only stays as it is; what SQLite can't read makes room for a new file."""
+        try:
+            yield
+        except (OSError, UnicodeError, sqlite3.OperationalError):
+            return
+        except sqlite3.DatabaseError:
+            self.close()
+            with contextlib.suppress(OSError):
+                for file in (f"{self._file}-journal", str(self._file)):
+                    Path(file).unlink(missing_ok=True)
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._file is None:
+            raise sqlite3.OperationalError("no cache")
+        if self._opened is None:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._opened = sqlite3.connect(self._file, timeout=_SECONDS, check_same_thread=False)
+            self._opened.execute("PRAGMA synchronous = OFF")  # what a power cut damages the sums tell
+        return self._opened
+
+
+def default_place() -> Path | None:
+    """$PISTE_CACHE (`off` for none), else below the user's cache folder."""
+    told = os.environ.get("PISTE_CACHE", "")
+    if told == "off":
+        return None
+    if told:
+        return Path(told)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "piste"
+    except RuntimeError:  # nobody's home
+        return None
+
+
+def _sum(key: bytes, suite: bytes, text: str) -> bytes:
+    return hashlib.sha256(b"%b%b%b" % (key, suite, text.encode())).digest()[:16]

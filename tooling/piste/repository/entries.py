@@ -1,0 +1,137 @@
+"""What is to be known of one experiment: made from its files, or from what the cache remembers of the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from piste import validation
+from piste.errors import Problem
+from piste.experiment import Document, Documents, Experiment, Suite, Trainings
+from piste.repository.parsing import HOME, Reader
+from piste.repository.scanning import folder_key, stamp
+from piste.sources import Known, Source, head
+from piste.variants import trainings
+
+MANY: Final = 128
+"""From so many folders on, parsing in several processes is faster than beginning them."""
+
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`head` is what others look at (`sources.head`), None where there is no experiment to speak of.
+
+    `problems` are those that its own files, the settings and its suite decide. `trainings` are None and `documents`,
+    as JSON, empty where one of them is an error. `key` is that of the folder's content while it was read; None where
+    the content alone doesn't tell, or where it changed meanwhile.
+    """
+
+    name: str
+    head: Document | None
+    problems: tuple[Problem, ...] = ()
+    trainings: Trainings | None = None
+    documents: str = ""
+    key: bytes | None = None
+
+    @property
+    def suite(self) -> str:
+        return str((self.head or {}).get("evaluate", {}).get("suite"))
+
+    @property
+    def facts(self) -> str:
+        """For the cache: without the name, since another folder may have the same content."""
+        home = f"{HOME}/{self.name}/"
+        said = [[one.file.removeprefix(home), *list(vars(one).values())[1:]] for one in self.problems]
+        told = {"head": self.head, "trainings": self.trainings, "problems": said}
+        return json.dumps(told, separators=(",", ":"), allow_nan=False)
+
+
+def remembered(name: str, facts: Mapping[str, Any]) -> Entry:
+    """Raises one of KeyError, TypeError and ValueError where they are not what was written."""
+    problems = tuple(Problem(f"{HOME}/{name}/{file}", *rest) for file, *rest in facts["problems"])
+    found = tuple((variant, training) for variant, training in facts["trainings"])
+    return Entry(name, facts["head"], problems, found)
+
+
+def documents(text: str) -> Documents:
+    return Documents(*json.loads(text))
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes entries from files. `known` has the settings and the suites; `sound` are the suites without an error."""
+
+    root: Path
+    known: Known
+    sound: frozenset[str]
+
+    def entries(self, names: Sequence[str]) -> Iterator[Entry]:
+        """Of all these folders, in their order."""
+        if len(names) < MANY:
+            yield from map(self.entry, names)
+            return
+        made = 0
+        with contextlib.suppress(OSError, RuntimeError):  # no processes to be had here, or one was killed
+            for entry in self._in_processes(names):
+                yield entry
+                made += 1
+        yield from map(self.entry, names[made:])
+
+    def entry(self, name: str) -> Entry:
+        path = f"{self.root}/{HOME}/{name}"
+        key = folder_key(path)
+        before = stamp(path) if key else []
+        reader = Reader(self.root)
+        read = reader.source(Path(path))
+        if read is None:
+            return Entry(name, None, tuple(reader.problems))
+        source, files = read
+        problems = (*reader.problems, *validation.check_alone(source, self.known))
+        kept = head(source.experiment.data)
+        if has_error(problems) or kept["evaluate"]["suite"] not in self.sound:
+            return Entry(name, kept, problems)
+        same = key is not None and (folder_key(path), stamp(path)) == (key, before)
+        return Entry(name, kept, problems, *self._told(source, files), key if same else None)
+
+    def _told(self, source: Source, files: Mapping[str, str]) -> tuple[Trainings, str]:
+        document, recipe = source.experiment.data, source.recipe.data if source.recipe else None
+        suite = document["evaluate"]["suite"]
+        experiment = Experiment(source.name, document, recipe, Suite(suite, self.known.suites[suite].data), files)
+        text = json.dumps([document, recipe, files], separators=(",", ":"), allow_nan=False)
+        return trainings(experiment), text
+
+    def _in_processes(self, names: Sequence[str]) -> Iterator[Entry]:
+        from concurrent.futures import ProcessPoolExecutor  # 20 ms to import
+
+        forks = sys.platform == "linux" and threading.active_count() == 1
+        context = multiprocessing.get_context("fork" if forks else "spawn")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        with ProcessPoolExecutor(min(cores, 16), context, _begin, (self,)) as pool:
+            yield from pool.map(_entry, names, chunksize=_AT_ONCE)
+
+
+def has_error(problems: Sequence[Problem]) -> bool:
+    return any(problem.severity == "error" for problem in problems)
+
+
+_makers: list[Maker] = []
+
+
+def _begin(maker: Maker) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells who interrupts
+    _makers[:] = [maker]
+
+
+def _entry(name: str) -> Entry:
+    return _makers[0].entry(name)

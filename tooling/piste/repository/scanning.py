@@ -1,0 +1,99 @@
+"""One pass over experiments/: which folders there are, and the SHA-256 of what each holds.
+
+Content alone says that a folder is unchanged: neither times nor sizes, which an editor, a checkout or a restored cache
+may leave as they were. Reading and hashing two small files costs a thirtieth of parsing them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+REPORT: Final = "report"
+MOST_FILES: Final = 256
+MOST_BYTES: Final = 1 << 20
+"""Of one file. Folders with more, or larger ones, are read in full each time."""
+
+_IN_ONE_READ = 1 << 16
+_NOT_OF_THE_EXPERIMENT = frozenset({REPORT, "README.md"})
+
+
+class Folder(NamedTuple):
+    """`key` is the SHA-256 of its content, report/ and README.md aside; None where there is more than plain files."""
+
+    name: str
+    key: bytes | None
+    reported: bool
+
+
+def scan(home: str, names: Iterator[str]) -> Iterator[Folder]:
+    for name in names:
+        path = f"{home}/{name}"
+        yield Folder(name, folder_key(path), os.path.lexists(f"{path}/{REPORT}"))
+
+
+def folder_key(path: str) -> bytes | None:
+    """What a folder holds. Every name and every byte counts, hidden ones too: a document may name any of them."""
+    found = hashlib.sha256()
+    try:
+        if stat.S_ISLNK(os.lstat(path).st_mode):
+            return None
+        for count, (name, file) in enumerate(_files(path, "")):
+            if count == MOST_FILES:
+                return None
+            found.update(b"%d:%b" % (len(name), name))
+            found.update(_sha256(file))
+    except (OSError, _OddError):
+        return None
+    return found.digest()
+
+
+def stamp(path: str) -> list[tuple[int, ...]]:
+    """What changes whenever a file is written, even to what it was: to see that nothing did while it was read."""
+    found: list[tuple[int, ...]] = []
+    for place, folders, files in os.walk(path):
+        folders[:] = [name for name in folders if place != path or name not in _NOT_OF_THE_EXPERIMENT]
+        for name in (*folders, *files):
+            seen = os.lstat(os.path.join(place, name))  # noqa: PTH118  a Path for each costs as much as the rest
+            found.append((seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
+    return found
+
+
+class _OddError(Exception):
+    """A link, a pipe, a file that is too large: nothing that can be told by its bytes alone."""
+
+
+def _files(folder: str, above: str) -> Iterator[tuple[bytes, str]]:
+    """Name and path of each file, sorted; the names are relative to the folder that it began with."""
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        name = f"{above}{entry.name}"
+        if name in _NOT_OF_THE_EXPERIMENT:
+            if entry.is_symlink():
+                raise _OddError
+        elif entry.is_file(follow_symlinks=False):
+            yield os.fsencode(name), entry.path
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _files(entry.path, f"{name}/")
+        else:
+            raise _OddError
+
+
+def _sha256(file: str) -> bytes:
+    opened = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        content = os.read(opened, _IN_ONE_READ)
+        if len(content) == _IN_ONE_READ:
+            if os.fstat(opened).st_size > MOST_BYTES:
+                raise _OddError
+            while more := os.read(opened, MOST_BYTES):
+                content += more
+        if not content and not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise _OddError
+    finally:
+        os.close(opened)
+    return hashlib.sha256(content).digest()
