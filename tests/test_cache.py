@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from piste import journeys, rendering, repository, resources
+from piste.errors import PisteError
 from piste.problems import to_json
 from piste.repository import entries
 from piste.repository.cache import MOST_ENTRIES, Cache, Row
 from piste.repository.reading import Repository
+from piste.variants import all_variants
 from test_repository import INVALID, VALID, built
 
 HOME = Path(__file__).parents[1]
@@ -58,7 +60,7 @@ def edit(file: Path, old: str, new: str) -> None:
 def told(read: Repository, root: Path) -> tuple[str, ...]:
     """All that can be seen of it: problems, and the plan as text and as JSON, and every document."""
     problems = to_json(read.count, read.problems)
-    variants = journeys.reading.all_variants(read.experiments)
+    variants = all_variants(read.experiments)
     desired = journeys.Desired(root, root, read.settings, read.experiments, variants, read.reports)
     due, _ = journeys.plan_offline(desired)
     specs = "".join(repr((one.label, one.digests, one.spec)) for one in desired.trying().variants)
@@ -454,7 +456,7 @@ def test_documents_that_the_cache_has_lost_are_read_again(root: Path, cache: Pat
     shutil.rmtree(cache)
     assert first.document["schema"] == "experiment/v1"
     edit(root / f"experiments/{last.name}/recipe.yaml", "cosine", "linear")
-    with pytest.raises(journeys.reading.PisteError, match="changed while it was read"):
+    with pytest.raises(PisteError, match="changed while it was read"):
         assert last.recipe
 
 

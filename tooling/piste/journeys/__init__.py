@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from piste.journeys.cleaning import delete, unneeded
-from piste.journeys.collecting import Collected, collect, settle
-from piste.journeys.comparing import compare, compare_files
-from piste.journeys.ledger import begin, import_reports
-from piste.journeys.mirroring import (
-    Mirroring,
-    add_folder,
-    all_models,
-    begin_mirroring,
-    find_model,
-    finish_mirroring,
-    follow_mirroring,
-)
-from piste.journeys.planning import plan_live, plan_offline
-from piste.journeys.publishing import BRANCH as REPORTS_BRANCH
-from piste.journeys.publishing import Published, Publisher, publish, tell_tried
-from piste.journeys.reading import Desired, read, validate
-from piste.journeys.reviewing import changed, cut_down, review, try_
-from piste.journeys.showing import runs_page
-from piste.journeys.submitting import Submission, apply
-from piste.journeys.watching import Look, cancel, ended_well, follow, follow_log, live, logs, status
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from piste.journeys.cleaning import delete, unneeded
+    from piste.journeys.collecting import Collected, collect, settle
+    from piste.journeys.comparing import compare, compare_files
+    from piste.journeys.ledger import begin, import_reports
+    from piste.journeys.mirroring import (
+        Mirroring,
+        add_folder,
+        all_models,
+        begin_mirroring,
+        find_model,
+        finish_mirroring,
+        follow_mirroring,
+    )
+    from piste.journeys.planning import plan_live, plan_offline
+    from piste.journeys.publishing import BRANCH as REPORTS_BRANCH
+    from piste.journeys.publishing import Published, Publisher, publish, tell_tried
+    from piste.journeys.reading import Desired, read, validate
+    from piste.journeys.reviewing import changed, cut_down, review, try_
+    from piste.journeys.showing import runs_page
+    from piste.journeys.submitting import Submission, apply
+    from piste.journeys.watching import Look, cancel, ended_well, follow, follow_log, live, logs, status
 
 __all__ = [
     "REPORTS_BRANCH",
@@ -67,3 +71,27 @@ __all__ = [
     "unneeded",
     "validate",
 ]
+
+_HOMES = {
+    "cleaning": "delete unneeded",
+    "collecting": "Collected collect settle",
+    "comparing": "compare compare_files",
+    "ledger": "begin import_reports",
+    "mirroring": "Mirroring add_folder all_models begin_mirroring find_model finish_mirroring follow_mirroring",
+    "planning": "plan_live plan_offline",
+    "publishing": "REPORTS_BRANCH Published Publisher publish tell_tried",
+    "reading": "Desired read validate",
+    "reviewing": "changed cut_down review try_",
+    "showing": "runs_page",
+    "submitting": "Submission apply",
+    "watching": "Look cancel ended_well follow follow_log live logs status",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Each journey is imported when it is begun: a plan needs none of what reports are made with."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"{__name__}.{_HOME_OF[name]}")
+    return getattr(home, {"REPORTS_BRANCH": "BRANCH"}.get(name, name))
