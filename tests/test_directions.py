@@ -90,7 +90,7 @@ def test_the_length_of_answers_stands_beside_their_scores() -> None:
     better = replace(better, comparisons={worse.name: body})
     page = render([base, lora], case.variants, [worse, better], {})["experiments/lora/report/README.md"].decode()
     said = (
-        "Answers have 1,412 characters on average, 41 fewer than the comparison's (95% interval −42 to −41): different."
+        "Answers have 1,412 characters on average, 41 fewer than the comparison's (95% interval −41 to −41): different."
     )
     assert said in page
 

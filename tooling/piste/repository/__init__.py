@@ -1,6 +1,7 @@
 """experiments/ on disk <-> values: reading with every problem found, writing only what differs."""
 
-from piste.repository.reading import HOME, SUITES, Repository, declared_files, read, report_files
+from piste.repository.parsing import HOME
+from piste.repository.reading import SUITES, Repository, declared_files, read, report_files
 from piste.repository.scores import read as read_scores
 from piste.repository.writing import copy_experiment, remove_leftovers, with_imported, write_files, write_page
 
