@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import piste
 
 _PACKAGE = Path(piste.__file__).parent
@@ -36,6 +34,8 @@ def prices() -> dict[str, Any]:
 @cache
 def fingerprint() -> bytes:
     """SHA-256 over piste's own code and schemas, and what reads YAML: with others the same files may say otherwise."""
+    import yaml  # by those who read it anyway
+
     found = hashlib.sha256(f"{sys.version} {yaml.__version__} {yaml.__with_libyaml__}".encode())
     schemas = (path for folder in _SCHEMAS if folder.is_dir() for path in folder.glob("*.json"))
     code = (path for folder in (_PACKAGE, _PACKAGE / "repository") for path in folder.glob("*.py"))
