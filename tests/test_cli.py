@@ -123,4 +123,8 @@ def test_new_copies_without_the_report(world: World) -> None:
         f"experiments/notes-wide/{name}" for name in ("experiment.yaml", "recipe.yaml", "train.py")
     ]
     assert world.piste("new", "notes-wide", "--from", "notes-lora").code == 1
+    file = world.root / "experiments/notes-lora/experiment.yaml"
+    file.write_text(f"{file.read_text()}conclusion: It learns the form.\nwaivers: []\n")
+    said = world.piste("new", "notes-deep", "--from", "notes-lora").err
+    assert said.startswith("Remove conclusion: what is said there is of notes-lora.\n")
     assert world.piste("new", "other", "--from", "notes-lor").err.startswith("There is no experiment")

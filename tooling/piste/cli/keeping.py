@@ -30,6 +30,8 @@ def new(at: Place, name: str, source: str) -> int:
 
     for path in repository.copy_experiment(at.root, source, name):
         click.echo(path)
+    if kept := repository.about_its_result(at.root, name):
+        click.echo(f"Remove {' and '.join(kept)}: what is said there is of {source}.", err=True)
     click.echo(f"Edit it, then `piste plan {name}`.", err=True)
     return 0
 

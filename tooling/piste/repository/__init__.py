@@ -3,12 +3,20 @@
 from piste.repository.parsing import HOME
 from piste.repository.reading import SUITES, Repository, declared_files, read, report_files
 from piste.repository.scores import read as read_scores
-from piste.repository.writing import copy_experiment, remove_leftovers, with_imported, write_files, write_page
+from piste.repository.writing import (
+    about_its_result,
+    copy_experiment,
+    remove_leftovers,
+    with_imported,
+    write_files,
+    write_page,
+)
 
 __all__ = [
     "HOME",
     "SUITES",
     "Repository",
+    "about_its_result",
     "copy_experiment",
     "declared_files",
     "read",

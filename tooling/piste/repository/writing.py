@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
-from piste import validation
+from piste import documents, validation
 from piste.errors import PisteError
 from piste.problems import quoted, suggestion
 from piste.repository import folders
@@ -89,6 +89,12 @@ def copy_experiment(root: Path, source: str, name: str) -> list[str]:
     if links:
         raise PisteError(f"{HOME}/{source}/{links[0]} can't be copied.", "`piste validate` says why.")
     return write_files(root, {f"{HOME}/{name}/{path}": (origin / path).read_bytes() for path in paths})
+
+
+def about_its_result(root: Path, name: str) -> list[str]:
+    """The keys of an experiment that speak of what it came to: in a copy they speak of another's."""
+    found = documents.parse((root / HOME / name / "experiment.yaml").read_bytes(), "").data
+    return [key for key in ("conclusion", "waivers") if isinstance(found, Mapping) and found.get(key)]
 
 
 def _writable(root: Path, path: str) -> Path:
