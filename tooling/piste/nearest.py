@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from piste.change_rules import rule_of
 from piste.changes import changes
 from piste.experiment import Document, Variant
 from piste.plan import Action, Like, Plan, Verb
+from piste.recipe import PLACEMENT
 from piste.run import Run, Status
 
 FEW: Final = 4
@@ -27,8 +27,11 @@ SECTIONS: Final = 2
 COMPARED: Final = 8
 """So many runs are compared key by key for one variant, those with the fewest differing sections."""
 
+RECENT: Final = 4000
+"""So many trainings are known, the latest: what came long before them is rarely what somebody began from."""
+
 CANDIDATES: Final = 400
-"""So many of the latest runs are looked at where more share a section."""
+"""So many of the latest are looked at where more share a section."""
 
 EXPLAINED: Final = 200
 """So many new variants of one plan are explained: whoever adds more knows what they are like."""
@@ -55,9 +58,14 @@ def _is_new(action: Action) -> bool:
 class _Runs:
     """Runs that did something, of each training the latest, by the sections of their documents."""
 
-    def __init__(self, runs: Iterable[Run]) -> None:
-        latest = {run.digests.training: run for run in runs if _did(run)}
-        self.runs = list(latest.values())
+    def __init__(self, runs: Sequence[Run]) -> None:
+        latest: dict[str, Run] = {}
+        for run in reversed(runs):
+            if _did(run):
+                latest.setdefault(run.digests.training, run)
+            if len(latest) == RECENT:
+                break
+        self.runs = list(reversed(latest.values()))
         self.sections = [frozenset(_sections(run.spec)) for run in self.runs]
         self.having: dict[Section, list[int]] = defaultdict(list)
         for place, sections in enumerate(self.sections):
@@ -100,7 +108,7 @@ def _sections(spec: Document) -> Iterator[Section]:
     """Of what decides the weights: each key of the recipe and of `train`, the files, the examples."""
     recipe, experiment = spec.get("recipe") or {}, spec.get("experiment") or {}
     for key, value in recipe.items():
-        if rule_of((key,), "recipe", recipe) == "train":
+        if (key,) not in PLACEMENT:
             yield f"recipe.{key}", _written(value)
     for key, value in (experiment.get("train") or {}).items():
         yield f"train.{key}", _written(value)
@@ -112,4 +120,7 @@ def _sections(spec: Document) -> Iterator[Section]:
 
 
 def _written(value: Any) -> str:
-    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else repr(value)
+    return _in_order(value) if isinstance(value, dict | list) else repr(value)
+
+
+_in_order = json.JSONEncoder(sort_keys=True).encode
