@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
@@ -82,6 +83,12 @@ def samples(suite: Mapping[str, Any], rows: list[dict[str, Any]]) -> dict[str, d
     key = templates.spelled(suite["data"]["key"], rows[0])
     order = templates.order(row[key] for row in rows)
     return {templates.text(rows[i][key], key): rows[i] for i in order}
+
+
+def fingerprint(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """SHA-256 over the rows as they were read, by their keys: another one says that the data is not what it was."""
+    lines = ([key, sorted((name, str(value)) for name, value in row.items())] for key, row in sorted(rows.items()))
+    return hashlib.sha256("".join(json.dumps(line) + "\n" for line in lines).encode()).hexdigest()
 
 
 def predict(

@@ -192,7 +192,7 @@ def _evaluate(job: Job, checkpoint: Path | None) -> None:
     scored = evaluation.score(found, suite, rows, _similarities(job, found, rows))
     job.store.replace_rows("SAMPLE_SCORES", ["SAMPLE_ID", "SCORE", "FIELD", "VALUE"], scored.score_rows())
     _judge(job)
-    job.evaluation = scored.summary("done", suite)
+    job.evaluation = {**scored.summary("done", suite), "rows_sha256": evaluation.fingerprint(rows)}
 
 
 def _judge(job: Job) -> None:

@@ -40,7 +40,7 @@ def main(
     """Fine-tune language models inside Snowflake from experiments in git.
 
     \b
-    Every day:  new, run, plan, status, compare, report
+    Every day:  new, run, plan, status, compare, diff, log, report
     Operating:  validate, apply, collect, cancel, logs, model, ledger, gc, doctor, demo
     Workflows:  github
 
@@ -63,7 +63,7 @@ def _nearest(here: Path) -> Path:
 
 for _command in (
     *(reconciling.validate, reconciling.plan, reconciling.apply, reconciling.run, reconciling.collect),
-    *(looking.status, looking.compare, looking.report, looking.cancel, looking.logs),
+    *(looking.status, looking.compare, looking.diff, looking.log, looking.report, looking.cancel, looking.logs),
     *(keeping.ledger, keeping.gc, keeping.new, keeping.doctor, keeping.demo),
     models.model,
     github.github,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,6 +102,52 @@ def compare(at: Place, a: str, b: str, scores: bool, minimum: float, shape: str)
         with opened(at, desired) as account:
             found = journeys.compare(desired, account, a, b, minimum)
     click.echo(verdicts.RENDER[shape](found), nl=False)
+    return 0
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@shown_as("text", "json", "markdown")
+@place
+@command
+def diff(at: Place, a: str, b: str, shape: str) -> int:
+    """Say in which fields two experiments or runs differ, and what changing one into the other does.
+
+    \b
+    piste diff soap-smollm2-base soap-smollm2-lora
+    piste diff RUN_0A1B2C3D4E5F_1 soap-smollm2-lora     what it was submitted with, and what it is now
+    """
+    from piste import history, journeys
+
+    desired = journeys.read(at.root, tolerant=True, settings_root=at.settings)
+    runs = any(journeys.is_run(name) for name in (a, b))
+    with opened(at, desired) if runs else contextlib.nullcontext() as account:
+        found = journeys.difference(desired, account, a, b)
+    click.echo(history.DIFFERENCE[shape](found), nl=False)
+    return 0
+
+
+@click.command()
+@click.argument("name")
+@shown_as("text", "json", "markdown")
+@place
+@command
+def log(at: Place, name: str, shape: str) -> int:
+    """List the runs of an experiment, the latest first, each with what changed since the one before.
+
+    Fields, rows, packages, scores; also of experiments that are not in git any more.
+
+    \b
+    piste log soap-smollm2-lora
+    piste log tag:soap --format markdown
+    """
+    from piste import history, journeys
+
+    desired = journeys.read(at.root, tolerant=True, settings_root=at.settings)
+    with opened(at, desired) as account:
+        found = journeys.log(desired, account, name)
+    click.echo(history.LOG[shape](found), nl=False)
     return 0
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from piste.journeys.cleaning import delete, unneeded
     from piste.journeys.collecting import Collected, collect, settle
     from piste.journeys.comparing import compare, compare_files
+    from piste.journeys.history import difference, is_run, log
     from piste.journeys.ledger import begin, import_reports
     from piste.journeys.mirroring import (
         Mirroring,
@@ -49,6 +50,7 @@ __all__ = [
     "compare_files",
     "cut_down",
     "delete",
+    "difference",
     "ended_well",
     "find_model",
     "finish_mirroring",
@@ -56,7 +58,9 @@ __all__ = [
     "follow_log",
     "follow_mirroring",
     "import_reports",
+    "is_run",
     "live",
+    "log",
     "logs",
     "plan_live",
     "plan_offline",
@@ -76,6 +80,7 @@ _HOMES = {
     "cleaning": "delete unneeded",
     "collecting": "Collected collect settle",
     "comparing": "compare compare_files",
+    "history": "difference is_run log",
     "ledger": "begin import_reports",
     "mirroring": "Mirroring add_folder all_models begin_mirroring find_model finish_mirroring follow_mirroring",
     "planning": "plan_live plan_offline",

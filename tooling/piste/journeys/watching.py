@@ -87,7 +87,7 @@ def ended_well(run: Run) -> bool:
 
 def cancel(desired: Desired, account: Account, name: str) -> tuple[Run, ...]:
     """Cancel the live runs of an experiment (or experiment/variant); their end is recorded by `collect`."""
-    going = [run for run in _named(desired, account, [name]) if run.job is not None and not ending.is_over(run)]
+    going = [run for run in named(desired, account, [name]) if run.job is not None and not ending.is_over(run)]
     who = git.provenance(desired.root)["actor"]
     for run in going:
         account.record(run.name, "stopping", {"kind": "cancelled", "actor": who})
@@ -101,7 +101,7 @@ def logs(desired: Desired, account: Account, name: str) -> str:
 
 
 def latest(desired: Desired, account: Account, name: str) -> Run:
-    found = _named(desired, account, [name])
+    found = named(desired, account, [name])
     if not found:
         raise PisteError(f"{name} has not been run.", f"`piste run {name}` runs it.")
     return found[-1]
@@ -130,7 +130,7 @@ def follow_log(
         run = next((one for one in observed.runs(account.observe()) if one.name == run.name), run)
 
 
-def _named(desired: Desired, account: Account, names: Sequence[str]) -> list[Run]:
+def named(desired: Desired, account: Account, names: Sequence[str]) -> list[Run]:
     """Runs by the name they were submitted under or by what git asks for under that name now, the latest last."""
     runs = sorted(observed.runs(account.observe()), key=lambda run: (run.claimed_at, run.name))
     if not names:
