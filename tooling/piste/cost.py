@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from piste import resources
@@ -20,6 +21,22 @@ TOKEN_CREDITS: Final[TokenPrices] = {model: (read, wrote) for model, (read, wrot
 
 NODE_MINIMUM: Final[float] = _LIST["node_minimum_seconds"]
 """For so many seconds a node is billed that starts, however short it works."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Credits that work may cost; None where no price is known.
+
+    `at_most` is if it takes its timeout; `low` and `high` are what like runs took, and `basis` says which those were:
+    None and "" before there are any, and `nodes` is their part of it. `unknown` names what is not in it.
+    """
+
+    at_most: float | None
+    low: float | None = None
+    high: float | None = None
+    basis: str = ""
+    unknown: tuple[str, ...] = ()
+    nodes: tuple[float, float] | None = None
 
 
 def credits(seconds: float, nodes: int, rate: float) -> float:

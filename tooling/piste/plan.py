@@ -11,6 +11,7 @@ from typing import Any
 
 from piste.change_rules import compute
 from piste.changes import Change, changes
+from piste.cost import Estimate
 from piste.environment import Pool
 from piste.experiment import Variant
 from piste.problems import listed
@@ -43,6 +44,7 @@ class Action:
     `after` is the attempt before, which has to be shut before this one is claimed. `queue` is the position of work
     that waits for a free place in its pool, from 1; 0 means that it does not. `against` is the earlier run that
     `changes` tell the difference to; where there is none, `like` may say what is nearest (`piste.nearest`).
+    `cost` is what a submitted job may cost (`piste.estimate`), None where nothing is submitted or no account was asked.
     """
 
     variant: Variant
@@ -57,6 +59,7 @@ class Action:
     queue: int = 0
     against: Run | None = None
     like: Like | None = None
+    cost: Estimate | None = None
 
     @property
     def submits(self) -> bool:

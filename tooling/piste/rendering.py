@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from piste import estimate
+from piste.cost import Estimate
 from piste.durations import duration
 from piste.experiment import Variant
 from piste.gates import counted
@@ -37,6 +39,7 @@ def plan_json(plan: Plan, observed: str) -> str:
         "observed": observed,
         "actions": [_action(action) for action in plan.actions],
         "orphans": [_orphan(run) for run in plan.orphans],
+        "cost": _cost(estimate.total(plan.actions)),
         "summary": {verb.value: plan.count(verb) for verb in Verb},
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -53,6 +56,7 @@ def _action(action: Action) -> dict[str, Any]:
         "changes": [vars(change) for change in action.changes],
         "against": action.against.name if action.against else None,
         "like": _like(action.like) if action.like else None,
+        "cost": _cost(action.cost),
         "training_digest": variant.digests.training,
         "suite_digest": variant.digests.suite,
         "run": action.run.name if action.run else None,
@@ -63,6 +67,39 @@ def _action(action: Action) -> dict[str, Any]:
 def _like(like: Like) -> dict[str, Any]:
     run, differing = like.run, [vars(change) for change in like.changes]
     return {"run": run.name, "experiment": run.experiment, "variant": run.variant, "changes": differing}
+
+
+def _cost(found: Estimate | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    keys = ("at_most", "low", "high", "basis")
+    return {**{key: getattr(found, key) for key in keys}, "unknown": list(found.unknown)}
+
+
+def cost_text(found: Estimate | None) -> str:
+    """`at most 2.68 credits; 0.41 to 0.47 by 3 runs of it; without the judge's tokens`"""
+    if found is None:
+        return ""
+    bound = "no price is known" if found.at_most is None else f"at most {credits(found.at_most)}"
+    return "; ".join((bound, expected(found) or "no like run yet", *_without(found)))
+
+
+def expected(found: Estimate) -> str:
+    """What like runs took; "" before there are any."""
+    return "" if found.low is None or found.high is None else f"{_range(found.low, found.high)} by {found.basis}"
+
+
+def _without(found: Estimate) -> list[str]:
+    return [f"not in it: {', '.join(found.unknown)}"] if found.unknown else []
+
+
+def _range(low: float, high: float) -> str:
+    a, b = f"{low:.3g}", f"{high:.3g}"
+    return a if a == b else f"{a} to {b}"
+
+
+def credits(amount: float) -> str:
+    return f"{amount:,.0f} credits" if amount >= 100 else f"{amount:.3g} credits"
 
 
 def _orphan(run: Run) -> dict[str, Any]:
@@ -80,7 +117,10 @@ def plan_text(plan: Plan) -> str:
     for action in sorted(plan.actions, key=lambda action: list(HEADLINE).index(action.verb)):
         lines.append(f"  {verb_text(action):18} {action.variant.label:34} {why(action)}".rstrip())
         lines += [f"  {'':18} {_difference(change)}" for change in action.changes if action.submits]
+        lines += [f"  {'':18} {cost_text(action.cost)}"] if action.cost else []
     lines += [f"  {'orphan':18} {run.label:34} {run.name}: nothing in git asks for it any more" for run in plan.orphans]
+    if found := estimate.total(plan.actions):
+        lines.append(f"together {cost_text(found)}")
     return "\n".join(lines) + "\n"
 
 

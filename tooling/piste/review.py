@@ -10,7 +10,7 @@ from piste.data_access import Access
 from piste.errors import Problem
 from piste.plan import Action, Plan, Verb, shown
 from piste.problems import printable
-from piste.rendering import HEADLINE, status_of, verb_text, what, why
+from piste.rendering import HEADLINE, expected, status_of, verb_text, what, why
 from piste.run import Run
 
 MARKER = "<!-- piste:plan -->"
@@ -177,6 +177,11 @@ def _rank(review: Review, action: Action) -> tuple[int, float, str]:
 def _row(review: Review, action: Action) -> tuple[str, str]:
     price = review.credits.get(action.variant.label) if action.submits else None
     cost = f"<br>≤ {_credits(price)}" if price is not None else ""
+    found = action.cost
+    if found is not None and found.low is not None and found.high is not None:
+        cost += f"<br>{cell(expected(found))}"
+    if found is not None and found.unknown:
+        cost += f"<br>not in it: {cell(', '.join(found.unknown))}"
     return f"**{verb_text(action)}**<br>{cell(action.variant.label)}{cost}", _why(action)
 
 

@@ -93,5 +93,7 @@ def touched(experiments: Iterable[Experiment], paths: Iterable[str], runtimes: C
     return frozenset(
         one.name
         for one in experiments
-        if one.name in folders or one.suite.name in suites or one.document["train"].get("runtime", "") in runtimes
+        if one.name in folders
+        or one.suite.name in suites
+        or (runtimes and one.document["train"].get("runtime", "") in runtimes)
     )

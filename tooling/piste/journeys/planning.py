@@ -11,6 +11,7 @@ from piste import ending, observed, selection
 from piste.admission import admit
 from piste.environment import Environment, Pool
 from piste.errors import Problem
+from piste.estimate import Prices, priced
 from piste.experiment import TEST, Variant
 from piste.journeys.ledger import look
 from piste.journeys.reading import Desired
@@ -79,6 +80,8 @@ def _admitted(made: Plan, desired: Desired, account: Account) -> Plan:
     pools = account.pools()
     nodes = {name: pool.nodes for name, pool in pools.items()}
     actions = admit(made.actions, live, nodes, pool_of, desired.settings.policy.backlog)
+    prices = Prices(desired.settings.rates, desired.settings.token_credits)
+    actions = priced(actions, made.runs, lambda variant: pools.get((pool_of(variant) or "").upper()), prices)
     return replace(made, actions=actions, pools=pools)
 
 

@@ -83,7 +83,9 @@ def removed(desired: Desired, base: Desired) -> tuple[str, ...]:
 def prices(desired: Desired, environment: Environment, due: Plan) -> dict[str, float | None]:
     """By title, the credits of what would be submitted if it takes its timeout; None where the rate is not known."""
     return {
-        action.variant.label: at_most(action.variant, _rate(desired, environment, due, action.variant))
+        action.variant.label: action.cost.at_most
+        if action.cost
+        else at_most(action.variant, _rate(desired, environment, due, action.variant))
         for action in due.submissions
     }
 

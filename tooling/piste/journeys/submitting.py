@@ -186,7 +186,10 @@ def claimed(job: _Job, origin: Mapping[str, Any], environment: str) -> dict[str,
     variant = job.action.variant
     where = {"pool": job.pool.name, "family": job.pool.family, "nodes": job.nodes, "rate": job.rate}
     hosted = {} if job.token_rates is None else {"token_rates": list(job.token_rates)}
-    provenance = {**origin, "runtime": job.runtime.name, "environment": environment, **where, **hosted}
+    like = job.action.cost
+    told = {"low": like.nodes[0], "high": like.nodes[1], "basis": like.basis} if like and like.nodes else {}
+    estimate = {"estimate": told} if told else {}
+    provenance = {**origin, "runtime": job.runtime.name, "environment": environment, **where, **hosted, **estimate}
     row = claim_row(variant.digests, job.action.steps, variant.spec, provenance, job.action.attempt)
     return {"experiment": variant.experiment, "variant": variant.name, **row}
 

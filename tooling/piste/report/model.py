@@ -185,7 +185,7 @@ def _run(document: Mapping[str, Any]) -> Run:
         training=trained,
         evaluation=evaluated,
         spec=_spec(document["spec"]),
-        provenance=_mapping(document["provenance"]),
+        provenance={**_mapping(document["provenance"]), **_estimate(document)},
         job=document["provenance"]["job"],
         results=_results(document),
         measured=_measured(document),
@@ -195,6 +195,12 @@ def _run(document: Mapping[str, Any]) -> Run:
         started_at=document["provenance"]["started_at"] or "",
         ended_at=document["provenance"]["ended_at"] or "",
     )
+
+
+def _estimate(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What like runs had taken when it was submitted, which only its cost tells."""
+    found = {key: document["cost"][key] for key in ("low", "high", "basis") if key in (document["cost"] or {})}
+    return {"estimate": found} if found else {}
 
 
 def _spec(spec: Any) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from piste import cost, scores
+from piste import cost, durations, scores
 from piste.cost import TokenPrices
 from piste.experiment import Document, Experiment, Variant, primary_score
 from piste.gates import Outcome
@@ -16,6 +16,7 @@ from piste.measures import recipe_of, recipes, seeds_key
 from piste.report.faults import faults
 from piste.report.gating import by_experiment, chosen, outcomes
 from piste.report.selection import History, compare_targets, compared_run
+from piste.resources import schema
 from piste.run import Failure, Run, Status
 from piste.scores import Better
 from piste.statistics import holm, with_verdict
@@ -290,7 +291,17 @@ def cost_of(run: Run, rates: Mapping[str, float]) -> dict[str, Any] | None:
     lasted = datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)
     seconds, rate = lasted.total_seconds(), rates[family]
     found = cost.credits(seconds, nodes, rate)
-    return {"credits": found, "rate": rate, "family": family, "nodes": nodes, "seconds": seconds}
+    told = {"credits": found, "rate": rate, "family": family, "nodes": nodes, "seconds": seconds}
+    return {**told, **_estimated(run, nodes, rate)}
+
+
+def _estimated(run: Run, nodes: int, rate: float) -> dict[str, Any]:
+    """What was known of its nodes' cost when it was submitted: the bound, and what like runs had taken by then."""
+    timeout = schema("experiment")["properties"]["compute"]["properties"]["timeout"]
+    written = run.spec.get("experiment", {}).get("compute", {}).get("timeout", timeout["default"])
+    bound = cost.billed(durations.seconds(written), nodes, rate) if run.spec else None
+    told = run.provenance.get("estimate") or {}
+    return {"at_most": bound, **{key: told[key] for key in ("low", "high", "basis") if told.get(key) is not None}}
 
 
 def _per_thousand(run: Run, history: History, rates: Mapping[str, float], tokens: TokenPrices) -> float | None:

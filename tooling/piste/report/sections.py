@@ -231,7 +231,17 @@ def _cost(result: Result) -> str:
     if found is None:
         return ""
     nodes = words.count(found["nodes"], "node")
-    return f"{words.credit_text(found['credits'])}: {nodes} at {found['rate']:g} credits an hour (list price)"
+    actual = f"{words.credit_text(found['credits'])}: {nodes} at {found['rate']:g} credits an hour (list price)"
+    return "; ".join(filter(None, (actual, _estimate(found))))
+
+
+def _estimate(found: Mapping[str, Any]) -> str:
+    """What was said of it before it ran."""
+    bound = f"at most {words.credit_text(found['at_most'])}" if found.get("at_most") is not None else ""
+    low, high = (words.credit_text(found[end]) if end in found else "" for end in ("low", "high"))
+    like = f"{low if low == high else f'{low} to {high}'} by {words.prose(found['basis'])}" if low and high else ""
+    said = ", ".join(filter(None, (like, bound)))
+    return f"estimated {said}" if said else ""
 
 
 def _commit(found: Mapping[str, Any], repository_url: str | None) -> str:

@@ -1,0 +1,146 @@
+"""What a plan says of costs: a bound for each action, what like runs took once there are any, tokens, totals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import baseline, experiment, run, variant
+from piste.cost import Estimate
+from piste.environment import Pool
+from piste.estimate import Prices, priced, total
+from piste.experiment import Variant
+from piste.plan import Action, plan
+from piste.rendering import cost_text, plan_json, plan_text
+from piste.report.result import cost_of
+from piste.report.sections import _estimate
+from piste.run import Run, Status
+from piste.variants import variants
+
+GPU = Pool("P", "GPU_NV_M", 4, "ACTIVE")
+PRICES = Prices({"GPU_NV_M": 2.68, "GPU_NV_S": 0.57}, {"a-model": (1.0, 2.0)})
+MINE = variant("mine", **{"recipe.optimizer.learning_rate": 3e-4})
+
+
+def took(one: Variant, minutes: float, place: int = 0, **changes: Any) -> Run:
+    """A run of it that took so long, on a node of GPU_NV_M."""
+    at = f"2026-11-20T{10 + place:02}:00:00.000+00:00"
+    end = f"2026-11-20T{10 + place:02}:{int(minutes):02}:{int(minutes % 1 * 60):02}.000+00:00"
+    made = run(one, name=f"RUN_{place}", claimed_at=at, started_at=at, ended_at=end, **changes)
+    return replace(made, provenance={**made.provenance, "family": "GPU_NV_M", "nodes": 1})
+
+
+def actions(asked: Sequence[Variant], runs: Sequence[Run], pool: Pool | None = GPU) -> tuple[Action, ...]:
+    made = plan(asked, runs)
+    return priced(made.actions, made.runs, lambda _: pool, PRICES)
+
+
+def estimate(one: Variant, *runs: Run, pool: Pool | None = GPU) -> Estimate:
+    (action,) = actions([one], runs, pool)
+    assert action.cost is not None
+    return action.cost
+
+
+def test_before_there_are_like_runs_there_is_a_bound_and_nothing_is_invented() -> None:
+    found = estimate(MINE)
+    assert found == Estimate(2.68)
+    assert cost_text(found) == "at most 2.68 credits; no like run yet"
+
+
+def test_a_pool_without_a_price_has_no_bound() -> None:
+    assert cost_text(estimate(MINE, pool=Pool("P", "OF_TOMORROW", 1, ""))) == "no price is known; no like run yet"
+    assert estimate(MINE, pool=None) == Estimate(None)
+
+
+def test_runs_of_the_same_experiment_say_what_it_takes() -> None:
+    of_it = [took(variant("mine", **{"recipe.epochs": place}), 10 + place, place) for place in (1, 2)]
+    elsewhere = took(variant("other", **{"recipe.epochs": 9}), 50, 3)
+    found = estimate(MINE, *of_it, elsewhere)
+    assert (found.low, found.high) == (pytest.approx(11 / 60 * 2.68), pytest.approx(12 / 60 * 2.68))
+    assert cost_text(found) == "at most 2.68 credits; 0.491 to 0.536 by 2 runs of it"
+
+
+def test_else_runs_of_the_same_model_family_and_nodes_do() -> None:
+    other = took(variant("other"), 10, 1)
+    assert estimate(MINE, other).basis == "1 run with @MODELS/small"
+    assert estimate(MINE, replace(other, provenance={**other.provenance, "family": "GPU_NV_S"})).basis == ""
+    assert estimate(MINE, replace(other, provenance={**other.provenance, "nodes": 2})).basis == ""
+    of_another = variant("other", **{"train.inputs": {"base-model": "@MODELS/large"}})
+    assert estimate(MINE, took(of_another, 10, 1)).basis == ""
+    assert estimate(MINE, replace(other, evaluation=Status.FAILED)).basis == ""
+    assert estimate(MINE, replace(other, provenance={**other.provenance, "smoke": True})).basis == ""
+
+
+def test_a_run_of_seconds_is_counted_as_its_node_is_billed() -> None:
+    assert estimate(MINE, took(variant("mine"), 1.5, 1)).low == pytest.approx(0.223, rel=0.005)
+
+
+def test_what_only_evaluates_is_like_what_only_evaluated() -> None:
+    base = variants(baseline("notes-base"))[0]
+    trained, evaluated = took(variant("mine"), 40, 1), took(variants(baseline("older"))[0], 6, 2)
+    wanted = replace(base, digests=replace(base.digests, training="e" * 64))
+    assert estimate(wanted, trained, evaluated).high == pytest.approx(0.1 * 2.68)
+
+
+JUDGE = {"model": "claude-4-5-sonnet", "rubric": "Every finding, none invented.", "scale": "pass_fail"}
+
+
+def test_the_judge_s_tokens_are_in_it_as_far_as_they_are_known() -> None:
+    judged = variant("mine", **{"suite.judge": JUDGE})
+    assert cost_text(estimate(judged)) == "at most 2.68 credits; no like run yet; not in it: the judge's tokens"
+    said = {judged.digests.judge: {"judge": {"credits": 0.3}}}
+    before = took(variant("mine", **{"suite.judge": JUDGE, "recipe.epochs": 2}), 30, 1, judged=said)
+    found = estimate(judged, before)
+    assert (found.at_most, found.low, found.unknown) == (pytest.approx(2.98), pytest.approx(1.34 + 0.3), ())
+    assert found.nodes == (pytest.approx(1.34), pytest.approx(1.34))
+
+
+def hosted(name: str, **changes: Any) -> Variant:
+    one = experiment(name, **changes)
+    return variants(replace(one, recipe=None, document={**one.document, "train": {"hosted": "a-model"}}, files={}))[0]
+
+
+def test_a_hosted_model_s_tokens_are_in_it_once_it_has_answered() -> None:
+    one = hosted("asked")
+    assert estimate(one).unknown == ("tokens of a-model",)
+    used = {"evaluation": {"read_tokens": 2_000_000, "tokens": 500_000, "samples": 10_000, "scores": {}}}
+    again = replace(one, digests=replace(one.digests, training="e" * 64))
+    found = estimate(again, took(hosted("before"), 30, 1, results=used))
+    most = 2.0 + 10_000 * 160 * 2 / 1e6
+    assert (found.at_most, found.low) == (pytest.approx(2.68 + most), pytest.approx(1.34 + 3.0))
+
+
+def test_totals() -> None:
+    asked = [MINE, variant("theirs", **{"recipe.epochs": 7, "train.inputs": {"base-model": "@MODELS/large"}})]
+    made = plan(asked, [took(variant("mine"), 30, 1)])
+    made = replace(made, actions=priced(made.actions, made.runs, lambda _: GPU, PRICES))
+    found = total(made.actions)
+    assert found is not None
+    assert (found.at_most, found.low, found.unknown) == (5.36, pytest.approx(1.34), ("1 without like runs",))
+    assert plan_text(made).splitlines()[-1] == (
+        "together at most 5.36 credits; 1.34 by like runs; not in it: 1 without like runs"
+    )
+    told = json.loads(plan_json(made, "snowflake"))
+    assert told["cost"]["at_most"] == 5.36
+    assert [one["cost"]["basis"] for one in told["actions"]] == ["1 run of it", ""]
+    assert total(plan(asked, []).actions) is None
+
+
+def test_what_is_kept_costs_nothing() -> None:
+    (action,) = actions([variant("mine")], [took(variant("mine"), 30, 1)])
+    assert action.cost is None
+
+
+def test_a_report_says_what_was_estimated() -> None:
+    one = took(variant("mine"), 10, 1)
+    told = cost_of(one, PRICES.rates)
+    assert told is not None
+    assert _estimate(told) == "estimated at most 2.7 credits"
+    before = {"low": 0.4, "high": 0.5, "basis": "3 runs of it"}
+    told = cost_of(replace(one, provenance={**one.provenance, "estimate": before}), PRICES.rates)
+    assert told is not None
+    assert _estimate(told) == "estimated 0.4 credits to 0.5 credits by 3 runs of it, at most 2.7 credits"

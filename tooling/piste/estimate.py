@@ -1,0 +1,177 @@
+"""What an action may cost: at most, and what like runs took. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from piste import cost
+from piste.change_rules import defaults
+from piste.cost import Estimate, TokenPrices
+from piste.environment import Pool
+from piste.experiment import Document, Variant
+from piste.plan import Action
+from piste.policy import at_most
+from piste.run import Run, Status
+
+_MOST_TOKENS: Final = defaults("suite")["generate", "max_new_tokens"]
+
+LATEST: Final = 20
+"""So many like runs are looked at, the latest."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Credits per node-hour by instance family, and per million tokens by hosted model."""
+
+    rates: Mapping[str, float]
+    tokens: TokenPrices
+
+
+def priced(
+    actions: Sequence[Action], runs: Sequence[Run], pool_of: Callable[[Variant], Pool | None], prices: Prices
+) -> tuple[Action, ...]:
+    """The same actions, those that submit with what they may cost. `runs` are in the order of their claims."""
+    if not any(action.submits for action in actions):
+        return tuple(actions)
+    past = _Past(runs, prices)
+    return tuple(replace(one, cost=past.estimate(one, pool_of(one.variant))) if one.submits else one for one in actions)
+
+
+def total(actions: Iterable[Action]) -> Estimate | None:
+    """Of all that submit: the sums of what is known, and in `unknown` for how many it is not; None without any."""
+    costs = [action.cost for action in actions if action.submits and action.cost]
+    if not costs:
+        return None
+    bounds = [one.at_most for one in costs if one.at_most is not None]
+    ranges = [(one.low, one.high) for one in costs if one.low is not None and one.high is not None]
+    unpriced, alone = len(costs) - len(bounds), len(costs) - len(ranges)
+    lacking = [f"{unpriced} without a price"] if unpriced else []
+    lacking += [f"{alone} without like runs"] if alone and ranges else []
+    return Estimate(
+        sum(bounds) if bounds else None,
+        sum(low for low, _ in ranges) if ranges else None,
+        sum(high for _, high in ranges) if ranges else None,
+        "like runs" if ranges else "",
+        (*lacking, *dict.fromkeys(what for one in costs for what in one.unknown)),
+    )
+
+
+class _Kind(NamedTuple):
+    """What makes runs comparable: they begin with the same step, on as many nodes of the same family."""
+
+    step: str
+    family: str
+    nodes: int
+
+
+class _Past:
+    """Runs that went well, by kind, and by their experiment or the model that they are about."""
+
+    def __init__(self, runs: Iterable[Run], prices: Prices) -> None:
+        self.prices = prices
+        self.of_experiment: dict[tuple[_Kind, str], list[Run]] = defaultdict(list)
+        self.of_model: dict[tuple[_Kind, str], list[Run]] = defaultdict(list)
+        self.evaluated: dict[str, list[Run]] = defaultdict(list)
+        for run in runs:
+            if _went_well(run):
+                kind = _Kind(run.steps[0], str(run.provenance.get("family") or ""), int(_nodes_of(run)))
+                self.of_experiment[kind, run.experiment].append(run)
+                self.of_model[kind, _model(run.spec)].append(run)
+                self.evaluated[run.digests.generation].append(run)
+
+    def estimate(self, action: Action, pool: Pool | None) -> Estimate:
+        variant, family = action.variant, pool.family if pool else ""
+        nodes = int(variant.spec["experiment"]["train"].get("nodes", 1))
+        rate = self.prices.rates.get(family)
+        like, basis = self._like(_Kind(action.steps[0], family, nodes), variant)
+        took = [cost.billed(_seconds(run), nodes, rate) for run in like] if rate is not None else []
+        found = Estimate(at_most(variant, rate))
+        if took:
+            low, high = min(took), max(took)
+            found = replace(found, low=low, high=high, basis=basis, nodes=(low, high))
+        for tokens in (self._hosted(variant), self._judge(variant)):
+            found = _plus(found, tokens)
+        return found
+
+    def _like(self, kind: _Kind, variant: Variant) -> tuple[list[Run], str]:
+        """Runs of its experiment, else those about the same model; and how one says that."""
+        own = self.of_experiment.get((kind, variant.experiment), [])[-LATEST:]
+        if own:
+            return own, f"{_count(own)} of it"
+        model = _model(variant.spec)
+        same = self.of_model.get((kind, model), [])[-LATEST:] if model else []
+        return same, f"{_count(same)} with {model}" if same else ""
+
+    def _hosted(self, variant: Variant) -> Estimate | None:
+        """Tokens of a hosted model: what it read and wrote before for this suite, at most all that it may write."""
+        model = variant.spec["experiment"]["train"].get("hosted")
+        if not model:
+            return None
+        before = [run for run in self.evaluated.get(variant.digests.generation, []) if _model(run.spec) == model]
+        used = [found for run in before[-LATEST:] if (found := _tokens(run))]
+        price = cost.token_price(model, self.prices.tokens)
+        if not used or price is None:
+            return Estimate(None, unknown=(f"tokens of {model}",))
+        most = int(variant.spec["suite"].get("generate", {}).get("max_new_tokens", _MOST_TOKENS))
+        spent = [cost.of_tokens(model, (read, wrote), self.prices.tokens) or 0.0 for read, wrote, _ in used]
+        read, samples = max(one[0] for one in used), max(one[2] for one in used)
+        bound = cost.of_tokens(model, (read, samples * most), self.prices.tokens)
+        return Estimate(bound, min(spent), max(spent))
+
+    def _judge(self, variant: Variant) -> Estimate | None:
+        """The judge's tokens: what the same judge took for other runs of this suite."""
+        digest = variant.digests.judge
+        if not digest:
+            return None
+        told = (
+            run.judged.get(digest, {}).get("judge", {}) for run in self.evaluated.get(variant.digests.generation, [])
+        )
+        spent = [float(one["credits"]) for one in told if one.get("credits") is not None][-LATEST:]
+        if not spent:
+            return Estimate(None, unknown=("the judge's tokens",))
+        return Estimate(max(spent), min(spent), max(spent))
+
+
+def _plus(nodes: Estimate, tokens: Estimate | None) -> Estimate:
+    if tokens is None:
+        return nodes
+    if tokens.at_most is None or nodes.at_most is None:
+        return replace(nodes, unknown=(*nodes.unknown, *tokens.unknown))
+    low = None if nodes.low is None or tokens.low is None else nodes.low + tokens.low
+    high = None if nodes.high is None or tokens.high is None else nodes.high + tokens.high
+    return replace(nodes, at_most=nodes.at_most + tokens.at_most, low=low, high=high)
+
+
+def _went_well(run: Run) -> bool:
+    done = run.evaluation is Status.DONE and run.training in (None, Status.DONE)
+    return bool(done and run.steps and run.spec and not run.smoke and run.started_at and run.ended_at)
+
+
+def _seconds(run: Run) -> float:
+    return (datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)).total_seconds()
+
+
+def _nodes_of(run: Run) -> Any:
+    return run.provenance.get("nodes") or run.spec.get("experiment", {}).get("train", {}).get("nodes") or 1
+
+
+def _model(spec: Document) -> str:
+    """The model that it is about: hosted, on a stage, or as the recipe names it."""
+    train = spec.get("experiment", {}).get("train") or {}
+    named = ((spec.get("recipe") or {}).get("model") or {}).get("name_or_path")
+    return str(train.get("hosted") or (train.get("inputs") or {}).get("base-model") or named or "")
+
+
+def _tokens(run: Run) -> tuple[float, float, int] | None:
+    """Read, written, and of how many samples."""
+    found = (run.results or {}).get("evaluation") or {}
+    read, wrote, samples = (found.get(key) for key in ("read_tokens", "tokens", "samples"))
+    return (float(read), float(wrote or 0), int(samples)) if read and samples else None
+
+
+def _count(runs: Sequence[Run]) -> str:
+    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}"
