@@ -218,7 +218,8 @@ def _evaluate(
     generated = _predicted(variant, same)
     kept = [run for run in trained if not run.deleted]
     source = generated[-1] if generated else kept[0] if kept else None
-    cause = _since(variant, same or runs, {"generate", "score", "judge"})
+    deciding = {"generate", "score", "judge"} | ({"train"} if not variant.trains else set())
+    cause = _since(variant, same or runs, deciding)
     if tries:
         cause = _Cause(_another_try(tries[-1]), against=tries[-1])
     elif source is not None and variant.split not in {run.split for run in same}:
