@@ -11,7 +11,7 @@ from builders import baseline, experiment, run, variant
 from piste import nearest
 from piste.experiment import Variant
 from piste.nearest import explained
-from piste.plan import Like, plan
+from piste.plan import Like, Plan, Verb, plan
 from piste.rendering import plan_text, why
 from piste.run import Run, Status
 from piste.variants import variants
@@ -118,6 +118,14 @@ def test_who_adds_very_much_gets_the_first_explained() -> None:
     asked = [variant(f"mine-{place}", **{"recipe.epochs": 2 + place}) for place in range(nearest.EXPLAINED + 5)]
     found = explained(plan(asked, [run(LORA)]))
     assert [action.like is not None for action in found.actions].count(True) == nearest.EXPLAINED
+
+
+def test_work_in_a_queue_says_what_changed_too() -> None:
+    (due,) = plan([variant(**{"recipe.optimizer.learning_rate": 3e-4})], [run(LORA)]).actions
+    waiting = replace(due, verb=Verb.WAIT, reason="1st in the queue of P", steps=(), queue=1)
+    assert plan_text(Plan((waiting,))).splitlines()[-1].strip() == (
+        "recipe.optimizer.learning_rate: 0.001 → 0.0003  [train]"
+    )
 
 
 def test_reused_work_costs_nothing_and_says_whose_it_is() -> None:

@@ -8,6 +8,7 @@ import pytest
 from builders import experiment, run, variant
 from piste import review
 from piste.changes import Change
+from piste.cost import Estimate
 from piste.data_access import Access
 from piste.errors import Problem
 from piste.experiment import Variant
@@ -51,6 +52,16 @@ def test_a_change_is_shown_old_to_new() -> None:
     said = comment(Review(plan([after], [run(before)]), {after.title}, head="4be1c0ffee"))
     assert "`recipe.optimizer.learning_rate` 0.001 → 0.0003 |" in said
     assert "Another title" not in said
+
+
+def test_what_like_runs_took_stands_beside_the_bound() -> None:
+    found = reviewed(many(2), mine=2)
+    costs = [Estimate(2.68, 0.4, 0.5, "3 runs of it"), Estimate(2.68, unknown=("the judge's tokens",))]
+    priced = [replace(one, cost=cost) for one, cost in zip(found.plan.actions, costs, strict=True)]
+    said = comment(replace(found, plan=replace(found.plan, actions=tuple(priced))))
+    assert "if all of it takes its timeout. Like runs took 0.4 to 0.5." in said
+    assert "<br>0.4 to 0.5 by 3 runs of it |" in said
+    assert "<br>not in it: the judge's tokens |" in said
 
 
 @pytest.mark.parametrize("count", [1, 30, 10_000])
@@ -103,6 +114,15 @@ def test_the_author_is_told_what_is_next() -> None:
     failed = run(asked[0], Status.FAILED, None)
     blocked = comment(Review(plan(asked, [failed]), {asked[0].title}, head="4be1c0ffee"))
     assert "What is blocked stays so" in blocked
+
+
+def test_orphans_are_there_for_whoever_looks() -> None:
+    found = reviewed(many(1), mine=1)
+    gone = run(variant("old-notes"))
+    said = comment(replace(found, plan=replace(found.plan, orphans=(gone,))))
+    assert "<summary>1 that nothing in git asks for any more; they stay</summary>" in said
+    assert f"| {gone.name.replace('_', chr(92) + '_')} | old-notes: done |" in said
+    assert "orphan" not in comment(found)
 
 
 def test_what_was_removed_is_said() -> None:

@@ -45,6 +45,8 @@ def explained(plan: Plan) -> Plan:
     if not new:
         return plan
     runs = _Runs(plan.runs)
+    if not runs.runs:
+        return plan
     actions = list(plan.actions)
     for index in new:
         actions[index] = replace(actions[index], like=runs.like(actions[index].variant))

@@ -85,17 +85,19 @@ def cost_text(found: Estimate | None) -> str:
 
 
 def expected(found: Estimate) -> str:
-    """What like runs took; "" before there are any."""
-    return "" if found.low is None or found.high is None else f"{_range(found.low, found.high)} by {found.basis}"
+    """What like runs took, and which those were; "" before there are any."""
+    return f"{took(found)} by {found.basis}" if found.basis else ""
+
+
+def took(found: Estimate) -> str:
+    assert found.low is not None
+    assert found.high is not None
+    low, high = f"{found.low:.3g}", f"{found.high:.3g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _without(found: Estimate) -> list[str]:
     return [f"not in it: {', '.join(found.unknown)}"] if found.unknown else []
-
-
-def _range(low: float, high: float) -> str:
-    a, b = f"{low:.3g}", f"{high:.3g}"
-    return a if a == b else f"{a} to {b}"
 
 
 def credits(amount: float) -> str:
@@ -116,7 +118,7 @@ def plan_text(plan: Plan) -> str:
     lines = [headline(plan)]
     for action in sorted(plan.actions, key=lambda action: list(HEADLINE).index(action.verb)):
         lines.append(f"  {verb_text(action):18} {action.variant.label:34} {why(action)}".rstrip())
-        lines += [f"  {'':18} {_difference(change)}" for change in action.changes if action.submits]
+        lines += [f"  {'':18} {_difference(change)}" for change in action.changes if action.verb is not Verb.KEEP]
         lines += [f"  {'':18} {cost_text(action.cost)}"] if action.cost else []
     lines += [f"  {'orphan':18} {run.label:34} {run.name}: nothing in git asks for it any more" for run in plan.orphans]
     if found := estimate.total(plan.actions):

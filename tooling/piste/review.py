@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from piste import estimate
 from piste.changes import Change
 from piste.data_access import Access
 from piste.errors import Problem
 from piste.plan import Action, Plan, Verb, shown
 from piste.problems import printable
-from piste.rendering import HEADLINE, expected, status_of, verb_text, what, why
+from piste.rendering import HEADLINE, expected, status_of, took, verb_text, what, why
 from piste.run import Run
 
 MARKER = "<!-- piste:plan -->"
@@ -123,7 +124,9 @@ def _price(review: Review) -> str:
     if not known:
         return ""
     unknown = f", {len(prices) - len(known)} without a price" if len(known) < len(prices) else ""
-    return f"At most **{_credits(sum(known))}** if all of it takes its timeout{unknown}."
+    found = estimate.total(review.changed)
+    like = f" Like runs took {cell(took(found))}." if found and found.low is not None else ""
+    return f"At most **{_credits(sum(known))}** if all of it takes its timeout{unknown}.{like}"
 
 
 def _credits(amount: float) -> str:
@@ -167,6 +170,11 @@ def _tables(review: Review) -> list[_Table]:
         _Table(("removed", ""), [(cell(name), "its runs and models stay") for name in review.removed]),
         _Table(("", "why"), [_row(review, one) for one in before], f"{len(before):,} due without this pull request"),
         _Table(("kept", "why"), [(cell(a.variant.label), cell(why(a))) for a in kept], f"{len(kept):,} kept"),
+        _Table(
+            ("orphan", "was"),
+            [(cell(run.name), cell(f"{run.label}: {status_of(run)}")) for run in review.plan.orphans],
+            f"{len(review.plan.orphans):,} that nothing in git asks for any more; they stay",
+        ),
     ]
 
 
