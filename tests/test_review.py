@@ -50,7 +50,7 @@ def test_a_change_is_shown_old_to_new() -> None:
     before = variant(**{"recipe.optimizer.learning_rate": 0.001})
     after = variant(**{"recipe.optimizer.learning_rate": 0.0003, "title": "Another title"})
     said = comment(Review(plan([after], [run(before)]), {after.title}, head="4be1c0ffee"))
-    assert "`recipe.optimizer.learning_rate` 0.001 → 0.0003 |" in said
+    assert "`recipe.optimizer.learning_rate` 0.001 → 0.0003 (train) |" in said
     assert "Another title" not in said
 
 

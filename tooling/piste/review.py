@@ -204,7 +204,7 @@ def _why(action: Action) -> str:
 
 
 def _change(change: Change) -> str:
-    return f"`{_code(change.path)}` {cell(shown(change.old))} → {cell(shown(change.new))}"
+    return f"`{_code(change.path)}` {cell(shown(change.old))} → {cell(shown(change.new))} ({change.rule})"
 
 
 def tried_block(runs: Sequence[Run], most: int = 20) -> list[str]:
