@@ -92,6 +92,8 @@ JUDGE = {"model": "claude-4-5-sonnet", "rubric": "Every finding, none invented."
 def test_the_judge_s_tokens_are_in_it_as_far_as_they_are_known() -> None:
     judged = variant("mine", **{"suite.judge": JUDGE})
     assert cost_text(estimate(judged)) == "at most 2.68 credits; no like run yet; not in it: the judge's tokens"
+    on_pool = variant("mine", **{"suite.judge": {**JUDGE, "model": "@MODELS/judge"}})
+    assert estimate(on_pool).unknown == (), "it judges within the run"
     said = {judged.digests.judge: {"judge": {"credits": 0.3}}}
     before = took(variant("mine", **{"suite.judge": JUDGE, "recipe.epochs": 2}), 30, 1, judged=said)
     found = estimate(judged, before)
@@ -108,6 +110,9 @@ def test_a_hosted_model_s_tokens_are_in_it_once_it_has_answered() -> None:
     one = hosted("asked")
     assert estimate(one).unknown == ("tokens of a-model",)
     used = {"evaluation": {"read_tokens": 2_000_000, "tokens": 500_000, "samples": 10_000, "scores": {}}}
+    others = {"evaluation": {"tokens": 9, "samples": 10_000, "scores": {}}}
+    found = estimate(one, took(variant("local"), 30, 1, results=others))
+    assert (found.at_most, found.unknown) == (pytest.approx(2.68 + 3.2), ("tokens that a-model reads",))
     again = replace(one, digests=replace(one.digests, training="e" * 64))
     found = estimate(again, took(hosted("before"), 30, 1, results=used))
     most = 2.0 + 10_000 * 160 * 2 / 1e6

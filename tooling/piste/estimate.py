@@ -13,6 +13,7 @@ from piste.change_rules import defaults
 from piste.cost import Estimate, TokenPrices
 from piste.environment import Pool
 from piste.experiment import Document, Variant
+from piste.judge import is_on_pool
 from piste.plan import Action
 from piste.policy import at_most
 from piste.run import Run, Status
@@ -107,25 +108,30 @@ class _Past:
         return same, f"{_count(same)} with {model}" if same else ""
 
     def _hosted(self, variant: Variant) -> Estimate | None:
-        """Tokens of a hosted model: what it read and wrote before for this suite, at most all that it may write."""
+        """Tokens of a hosted model: what it read and wrote before for this suite, at most all that it may write.
+
+        Before it has answered, the bound is for the rows that others answered; what it would read is not known.
+        """
         model = variant.spec["experiment"]["train"].get("hosted")
         if not model:
             return None
-        before = [run for run in self.evaluated.get(variant.digests.generation, []) if _model(run.spec) == model]
-        used = [found for run in before[-LATEST:] if (found := _tokens(run))]
-        price = cost.token_price(model, self.prices.tokens)
-        if not used or price is None:
+        before = self.evaluated.get(variant.digests.generation, [])[-LATEST:]
+        rows = max((int(_evaluation(run).get("samples") or 0) for run in before), default=0)
+        if cost.token_price(model, self.prices.tokens) is None or not rows:
             return Estimate(None, unknown=(f"tokens of {model}",))
-        most = int(variant.spec["suite"].get("generate", {}).get("max_new_tokens", _MOST_TOKENS))
-        spent = [cost.of_tokens(model, (read, wrote), self.prices.tokens) or 0.0 for read, wrote, _ in used]
-        read, samples = max(one[0] for one in used), max(one[2] for one in used)
-        bound = cost.of_tokens(model, (read, samples * most), self.prices.tokens)
+        most = rows * int(variant.spec["suite"].get("generate", {}).get("max_new_tokens", _MOST_TOKENS))
+        used = [found for run in before if _model(run.spec) == model and (found := _tokens(run))]
+        read = max((one for one, _ in used), default=0.0)
+        bound = cost.of_tokens(model, (read, most), self.prices.tokens)
+        if not used:
+            return Estimate(bound, unknown=(f"tokens that {model} reads",))
+        spent = [cost.of_tokens(model, one, self.prices.tokens) or 0.0 for one in used]
         return Estimate(bound, min(spent), max(spent))
 
     def _judge(self, variant: Variant) -> Estimate | None:
         """The judge's tokens: what the same judge took for other runs of this suite."""
         digest = variant.digests.judge
-        if not digest:
+        if not digest or is_on_pool(variant.spec["suite"]["judge"]["model"]):  # which is part of the run
             return None
         told = (
             run.judged.get(digest, {}).get("judge", {}) for run in self.evaluated.get(variant.digests.generation, [])
@@ -137,13 +143,13 @@ class _Past:
 
 
 def _plus(nodes: Estimate, tokens: Estimate | None) -> Estimate:
+    """What of the tokens is not known is named, and the rest is as if there were none."""
     if tokens is None:
         return nodes
-    if tokens.at_most is None or nodes.at_most is None:
-        return replace(nodes, unknown=(*nodes.unknown, *tokens.unknown))
-    low = None if nodes.low is None or tokens.low is None else nodes.low + tokens.low
-    high = None if nodes.high is None or tokens.high is None else nodes.high + tokens.high
-    return replace(nodes, at_most=nodes.at_most + tokens.at_most, low=low, high=high)
+    bound = None if nodes.at_most is None else nodes.at_most + (tokens.at_most or 0.0)
+    low = None if nodes.low is None else nodes.low + (tokens.low or 0.0)
+    high = None if nodes.high is None else nodes.high + (tokens.high or 0.0)
+    return replace(nodes, at_most=bound, low=low, high=high, unknown=(*nodes.unknown, *tokens.unknown))
 
 
 def _went_well(run: Run) -> bool:
@@ -166,11 +172,14 @@ def _model(spec: Document) -> str:
     return str(train.get("hosted") or (train.get("inputs") or {}).get("base-model") or named or "")
 
 
-def _tokens(run: Run) -> tuple[float, float, int] | None:
-    """Read, written, and of how many samples."""
-    found = (run.results or {}).get("evaluation") or {}
-    read, wrote, samples = (found.get(key) for key in ("read_tokens", "tokens", "samples"))
-    return (float(read), float(wrote or 0), int(samples)) if read and samples else None
+def _tokens(run: Run) -> tuple[float, float] | None:
+    """Read and written."""
+    found = _evaluation(run)
+    return (float(found["read_tokens"]), float(found.get("tokens") or 0)) if found.get("read_tokens") else None
+
+
+def _evaluation(run: Run) -> Mapping[str, Any]:
+    return (run.results or {}).get("evaluation") or {}
 
 
 def _count(runs: Sequence[Run]) -> str:
