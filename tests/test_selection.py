@@ -155,6 +155,20 @@ def test_changed_since(world: World, edit: Callable[[World], None], expected: se
     assert {one.experiment for one in desired.only([])} == expected
 
 
+def test_tags_and_owners_are_known_without_the_documents(world: World) -> None:
+    journeys.read(world.root)
+    desired = journeys.read(world.root, since="main")
+    assert desired.only(["owner:@ana"]) == ()
+    assert selected(journeys.read(world.root), "tag:notes") == ["a", "b"]
+    everything = journeys.read(world.root)
+    everything.only(["tag:notes", "owner:@ana"])
+    assert all(one.documents._make is not None for one in everything.variants), "no spec was made"
+
+
+def selected(desired: journeys.Desired, *words: str) -> list[str]:
+    return [one.experiment for one in desired.only(words)]
+
+
 def test_changed_since_narrows_what_words_select(world: World) -> None:
     for name in "ac":
         world.edit(f"experiments/{name}/recipe.yaml", micro_batch_size=2)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from piste.errors import PisteError
-from piste.experiment import Experiment, Variant
+from piste.experiment import Document, Experiment, Variant
 from piste.generated import is_generated
 from piste.problems import listed, quoted, sentences, suggestion
 from piste.run import Run
@@ -18,7 +19,11 @@ OWNER: Final = "owner:"
 Named = TypeVar("Named", Variant, Run)
 
 
-def select(words: Collection[str], among: Sequence[Named]) -> tuple[Named, ...]:
+Heads = Mapping[str, Document]
+"""By experiment, the keys of experiment.yaml that are known without reading it again: `owner` and `tags` among them."""
+
+
+def select(words: Collection[str], among: Sequence[Named], heads: Heads = MappingProxyType({})) -> tuple[Named, ...]:
     """What at least one of these words means, in the order of `among`; all of it without a word.
 
     A word is an experiment or experiment/variant, a glob over both (`soap-*`), `tag:soap` or `owner:@ana`, and what
@@ -29,17 +34,17 @@ def select(words: Collection[str], among: Sequence[Named]) -> tuple[Named, ...]:
     """
     if not words:
         return tuple(among)
-    found = tuple(one for one in among if any(means(word, one) for word in words))
+    found = tuple(one for one in among if any(means(word, one, heads) for word in words))
     for word in words:
-        if not any(means(word, one) for one in found):
+        if not any(means(word, one, heads) for one in found):
             raise unknown(word, among)
     return found
 
 
-def means(word: str, one: Variant | Run) -> bool:
+def means(word: str, one: Variant | Run, heads: Heads = MappingProxyType({})) -> bool:
     for mark, known in ((TAG, _tags), (OWNER, _owners)):
         if word.startswith(mark):
-            return any(fnmatchcase(name, word.removeprefix(mark)) for name in known(one))
+            return any(fnmatchcase(name, word.removeprefix(mark)) for name in known(_head(one, heads)))
     if word in (one.experiment, one.title):
         return True
     return is_glob(word) and (fnmatchcase(one.experiment, word) or fnmatchcase(one.title, word))
@@ -59,7 +64,7 @@ def unknown(word: str, among: Iterable[Variant | Run], more: Collection[str] = (
     every = tuple(among)
     for mark, known, what in ((TAG, _tags, "tags"), (OWNER, _owners, "owners")):
         if word.startswith(mark):
-            names = sorted({name for one in every for name in known(one)})
+            names = sorted({name for one in every for name in known(_head(one))})
             hint = _hint(word.removeprefix(mark), names, f"The {what} are")
             return PisteError(f"{quoted(word)} selects no experiment.", hint)
     names = sorted({name for one in every for name in (one.experiment, one.title)} | {*more})
@@ -72,13 +77,18 @@ def _hint(word: str, names: Sequence[str], what: str) -> str:
     return sentences(suggestion(word, names), f"{what}: {listed(names) or 'none'}.")
 
 
-def _tags(one: Variant | Run) -> Sequence[str]:
-    return one.spec.get("experiment", {}).get("tags") or ()
+def _head(one: Variant | Run, heads: Heads = MappingProxyType({})) -> Document:
+    known = heads.get(one.experiment)
+    return one.spec.get("experiment", {}) if known is None else known
 
 
-def _owners(one: Variant | Run) -> Sequence[str]:
+def _tags(head: Document) -> Sequence[str]:
+    return head.get("tags") or ()
+
+
+def _owners(head: Document) -> Sequence[str]:
     """With and without the @ that people write."""
-    owner = str(one.spec.get("experiment", {}).get("owner") or "")
+    owner = str(head.get("owner") or "")
     return (owner, owner.removeprefix("@")) if owner else ()
 
 
@@ -93,7 +103,5 @@ def touched(experiments: Iterable[Experiment], paths: Iterable[str], runtimes: C
     return frozenset(
         one.name
         for one in experiments
-        if one.name in folders
-        or one.suite.name in suites
-        or (runtimes and one.document["train"].get("runtime", "") in runtimes)
+        if one.name in folders or one.suite.name in suites or one.head["train"].get("runtime", "") in runtimes
     )

@@ -39,11 +39,12 @@ def section(document: Any, key: str) -> Mapping[str, Any]:
 
 
 def head(document: Any) -> dict[str, Any]:
-    """The keys of an experiment by which it stands to others: all that checks of references look at, on either side."""
-    kept = {key: document[key] for key in ("compare", "gates", "waivers") if key in document} if document else {}
+    """The keys of an experiment by which it stands to others, and by which it is selected."""
+    keys = ("compare", "gates", "waivers", "owner", "tags")
+    kept = {key: document[key] for key in keys if key in document} if document else {}
     evaluate, train = section(document, "evaluate"), section(document, "train")
     kept["evaluate"] = {key: evaluate[key] for key in ("suite",) if key in evaluate}
-    kept["train"] = {key: train[key] for key in ("recipe", "matrix", "seeds") if key in train}
+    kept["train"] = {key: train[key] for key in ("recipe", "matrix", "seeds", "runtime") if key in train}
     return kept
 
 

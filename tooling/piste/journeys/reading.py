@@ -47,7 +47,7 @@ class Desired:
 
     def only(self, names: Collection[str]) -> tuple[Variant, ...]:
         """The variants that these words mean (`selection.select`), of what has been touched; all without a word."""
-        chosen = selection.select(names, self.variants)
+        chosen = selection.select(names, self.variants, {one.name: one.head for one in self.experiments})
         return chosen if self.touched is None else tuple(one for one in chosen if one.experiment in self.touched)
 
 
