@@ -101,8 +101,10 @@ def current(recorded: Digests, made_with: Mapping[str, Any], spec: Document) -> 
 def only(rule: str, document: Document, kind: Kind) -> Any:
     """The part of a document whose keys have this rule, without what equals its default."""
 
+    standard = defaults(kind)
+
     def counts(path: Path, value: Any) -> bool:
-        return not is_default(kind, path, value)
+        return not standard or not is_default(kind, path, value)
 
     def has_rule(path: Path) -> bool:
         return rule_of(path, kind, document) == rule
@@ -120,7 +122,7 @@ def is_default(kind: Kind, path: Path, value: Any) -> bool:
 def _project(value: Any, path: Path, counts: Callable[[Path, Any], bool], has_rule: Callable[[Path], bool]) -> Any:
     if not counts(path, value):
         return _ABSENT
-    if isinstance(value, Mapping) and value:
+    if (type(value) is dict or isinstance(value, Mapping)) and value:
         items = {key: _project(child, (*path, key), counts, has_rule) for key, child in value.items()}
         kept = {key: child for key, child in items.items() if child is not _ABSENT}
         return kept or _ABSENT

@@ -152,9 +152,11 @@ def _training(variant: Variant, same: Sequence[Run], runs: Sequence[Run], retry:
 
 def _attempt(action: Action, tries: Sequence[Run]) -> Action:
     """The next one, with what is to be known of those before."""
-    number = max((run.attempt for run in tries), default=0) + 1
+    if not tries:
+        return action
+    number = max(run.attempt for run in tries) + 1
     earlier = tuple(run.name for run in reversed(tries))
-    return replace(action, attempt=number, earlier=earlier, after=tries[-1] if tries else None)
+    return replace(action, attempt=number, earlier=earlier, after=tries[-1])
 
 
 def _later(action: Action, now: str) -> Action:

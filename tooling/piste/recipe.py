@@ -99,7 +99,7 @@ def rule(path: Path, recipe: Mapping[str, Any] | None = None) -> str:
     keys = tuple(part for part in path if isinstance(part, str))
     if keys[:2] == ("data", "num_proc"):
         return "train" if recipe is None or _packs(recipe) else "placement"
-    return "placement" if any(keys[:length] in PLACEMENT for length in (1, 2)) else "train"
+    return "placement" if keys[:1] in PLACEMENT or keys[:2] in PLACEMENT else "train"
 
 
 def _packs(recipe: Mapping[str, Any]) -> bool:

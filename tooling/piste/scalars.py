@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 import yaml
@@ -31,6 +32,10 @@ class UnreadableError(ValueError):
 
 def core(text: str) -> Any:
     """The value of a plain scalar, https://yaml.org/spec/1.2.2/#1032-tag-resolution."""
+    return _known_core(text) if len(text) <= _SHORT else _core(text)
+
+
+def _core(text: str) -> Any:
     if text and text[0] not in _SPECIAL_START:
         return text
     if text in _NULLS:
@@ -46,6 +51,11 @@ def core(text: str) -> Any:
             f"{text} is not a number that can be compared.", "Write a finite number, or text in quotes."
         )
     return text
+
+
+_SHORT: Final = 64
+"""Keys and values of so few characters come again and again: what they stand for is remembered."""
+_known_core = lru_cache(maxsize=8192)(_core)
 
 
 def _integer(text: str) -> int:
@@ -74,6 +84,10 @@ def read_differently(text: str, value: Any) -> tuple[str, str] | None:
     `1e-5` is text to PyYAML and a number here: that is fine, for ArcticTraining takes such text for the number it
     looks like (arctic_training/config/utils.py, parse_human_val), and the job's recipe is written from our values.
     """
+    return _known_difference(text, value) if len(text) <= _SHORT else _difference(text, value)
+
+
+def _difference(text: str, value: Any) -> tuple[str, str] | None:
     try:
         theirs = _by_yaml_1_1(text)
     except (ValueError, TypeError, yaml.YAMLError):
@@ -87,6 +101,9 @@ def read_differently(text: str, value: Any) -> tuple[str, str] | None:
     if isinstance(theirs, datetime.date):
         return message, f"Write {_written(text)} for text."
     return message, f"Write {_written(value)} or {_written(theirs)}, whichever you mean."
+
+
+_known_difference = lru_cache(maxsize=8192, typed=True)(_difference)
 
 
 def _by_yaml_1_1(text: str) -> Any:

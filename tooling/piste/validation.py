@@ -28,10 +28,13 @@ def check_alone(source: Source, known: Known) -> list[Problem]:
     return _check(source, known, (_rules_alone,))
 
 
+def refers(head: Mapping[str, Any]) -> bool:
+    """Whether an experiment says anything that others decide."""
+    return not head.keys().isdisjoint(("compare", "gates", "waivers"))
+
+
 def check_references(source: Source, known: Known) -> Iterator[Problem]:
     """What other experiments decide. Of all experiments only what `sources.head` keeps is looked at."""
-    if source.experiment.data.keys().isdisjoint(("compare", "gates", "waivers")):
-        return
     yield from comparisons.check(source, known)
     yield from gate_rules.check(source, known)
 

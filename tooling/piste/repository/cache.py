@@ -22,7 +22,6 @@ MOST_ENTRIES: Final = 300_000
 
 _FORMAT = 1
 _AT_ONCE = 500
-_DAMAGED = (ValueError, TypeError, AttributeError)
 _SECONDS = 2.0
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS entries"
@@ -51,20 +50,15 @@ class Cache:
         for start in range(0, len(keys), _AT_ONCE):
             some = keys[start : start + _AT_ONCE]
             marks = ",".join("?" * len(some))
-            for key, suite, facts, sum_ in self._ask(
-                f"SELECT key, suite, facts, sum FROM entries WHERE key IN ({marks})", some
-            ):
-                with contextlib.suppress(*_DAMAGED):
-                    if sum_[:16] == _sum(key, suite, facts):
-                        yield key, suite, json.loads(facts)
+            found = self._ask(f"SELECT key, suite, facts, sum FROM entries WHERE key IN ({marks})", some)
+            whole = [(key, suite, facts) for key, suite, facts, sum_ in found if _is_whole(key, suite, facts, sum_)]
+            every = json.loads(f"[{','.join(facts for _, _, facts in whole)}]")
+            yield from ((key, suite, facts) for (key, suite, _), facts in zip(whole, every, strict=True))
 
     def documents(self, key: bytes, suite: bytes) -> str | None:
         found = self._ask("SELECT documents, sum FROM entries WHERE key = ? AND suite = ?", (key, suite))
-        with contextlib.suppress(*_DAMAGED):
-            for documents, sum_ in found:
-                if sum_[16:] == _sum(key, suite, documents):
-                    return str(documents)
-        return None
+        whole = (documents for documents, sum_ in found if _is_whole(key, suite, documents, sum_, 16))
+        return next(whole, None)
 
     def keep(self, rows: Iterable[Row]) -> bool:
         """Whether they are kept; all of them or none."""
@@ -124,6 +118,13 @@ def default_place() -> Path | None:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "piste"
     except RuntimeError:  # nobody's home
         return None
+
+
+def _is_whole(key: Any, suite: Any, text: Any, sum_: Any, part: int = 0) -> bool:
+    """By the part of the sum that is this text's; SQLite holds what was written, of whatever type."""
+    with contextlib.suppress(TypeError, AttributeError, UnicodeError):
+        return bool(sum_[part : part + 16] == _sum(key, suite, text))
+    return False
 
 
 def _sum(key: bytes, suite: bytes, text: str) -> bytes:

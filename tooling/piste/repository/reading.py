@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Final
 from piste import settings, validation
 from piste.documents import Parsed
 from piste.errors import PisteError, Problem
-from piste.experiment import Deferred, Documents, Experiment, Remembered, Suite, Trainings
+from piste.experiment import Deferred, Document, Documents, Experiment, Remembered, Suite, Trainings
 from piste.repository import folders
 from piste.repository.cache import Cache, Row, default_place
 from piste.repository.entries import Entry, Maker, documents, has_error, remembered
@@ -88,25 +88,21 @@ class _Reading:
         self.made_with = hashlib.sha256(fingerprint() + repr(configured).encode()).digest()
 
     def repository(self) -> Repository:
-        found = list(scan(f"{self.root}/{HOME}", self._names()))
+        found = list(scan(self._folders()))
         suites = self._suites()
         entries = list(self._entries(found, suites))
-        heads = {one.name: _head(one) for one in entries if one.head is not None}
-        known = Known(self.settings, suites, heads)
+        known = Known(self.settings, suites, _Heads({one.name: one.head for one in entries if one.head is not None}))
         for suite in suites.values():
             self.reader.problems += validation.check_suite(suite, known)
         sound = self._sound(suites)
-        experiments = []
-        for entry in entries:
-            checked = self._checked(entry, known)
-            self.reader.problems += checked.problems
-            if checked.trainings is not None and checked.suite in sound:
-                experiments.append(self._experiment(checked, checked.trainings))
+        checked = [self._checked(entry, known) for entry in entries]
+        self.reader.problems += [problem for entry in checked for problem in entry.problems]
+        experiments = [self._experiment(one, one.trainings) for one in checked if one.trainings and one.suite in sound]
         reports = {path: content for one in found if one.reported for path, content in self._reports(one.name)}
         problems = tuple(sorted(set(self.reader.problems)))
         return Repository(tuple(experiments), problems, len(found), reports, self.settings)
 
-    def _names(self) -> Iterator[str]:
+    def _folders(self) -> Iterator[os.DirEntry[str]]:
         """The folders of experiments, sorted."""
         with os.scandir(self.root / HOME) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -121,7 +117,7 @@ class _Reading:
             elif entry.name.startswith("_"):
                 self.reader.report(place, "Only _suites begins with an underscore here.", "Rename the folder.")
             else:
-                yield entry.name
+                yield entry
 
     def _suites(self) -> dict[str, Parsed]:
         home, reader = self.root / HOME / SUITES, self.reader
@@ -171,7 +167,7 @@ class _Reading:
         for folder in found:
             for suite, told in facts.get(keys.get(folder.name, b""), ()):
                 with contextlib.suppress(LookupError, TypeError, ValueError, AttributeError):
-                    entry = replace(remembered(folder.name, told), key=folder.key)
+                    entry = remembered(folder.name, told, folder.key)
                     if self.versions.get(entry.suite) == suite:
                         entries[folder.name] = entry
         return entries
@@ -184,8 +180,9 @@ class _Reading:
 
     def _checked(self, entry: Entry, known: Known) -> Entry:
         """With what other experiments decide. Only then, and only if it is wrong, its positions are needed."""
-        source = known.experiments.get(entry.name)
-        if source is None or next(validation.check_references(source, known), None) is None:
+        if entry.head is None or not validation.refers(entry.head):
+            return entry
+        if next(validation.check_references(known.experiments[entry.name], known), None) is None:
             return entry
         reader = Reader(self.root)
         read = reader.source(self.root / HOME / entry.name)
@@ -193,15 +190,14 @@ class _Reading:
         return replace(entry, problems=problems, trainings=None if has_error(problems) else entry.trainings)
 
     def _experiment(self, entry: Entry, found: Trainings) -> Experiment:
-        assert entry.head is not None, "it has trainings"
-        return Remembered(entry.name, self.suites[entry.suite], entry.head, found, Deferred(self._reading(entry)))
+        if self.kept and entry.key:
+            entry = replace(entry, documents="")  # the cache has them
+        read = partial(self._documents, entry)
+        return Remembered(entry.name, self.suites[entry.suite], entry.head or {}, found, Deferred(read))
 
-    def _reading(self, entry: Entry) -> Callable[[], Documents]:
-        """How its documents are read when somebody asks: from the cache, if it has them."""
-        if entry.documents and not (self.kept and entry.key):
-            return partial(documents, entry.documents)
-        cache, key, suite = self.cache, self._key(entry.key or b""), self.versions[entry.suite]
-        return lambda: documents(cache.documents(key, suite) or self._again(entry))
+    def _documents(self, entry: Entry) -> Documents:
+        key, suite = self._key(entry.key or b""), self.versions[entry.suite]
+        return documents(entry.documents or self.cache.documents(key, suite) or self._again(entry))
 
     def _again(self, entry: Entry) -> str:
         """Its documents, where the cache has lost them meanwhile."""
@@ -229,8 +225,23 @@ def _is_error(problem: Problem) -> bool:
     return problem.severity == "error"
 
 
-def _head(entry: Entry) -> Source:
-    return Source(entry.name, Parsed(f"{HOME}/{entry.name}/experiment.yaml", entry.head))
+class _Heads(Mapping[str, Source]):
+    """Experiments as others see them. Few are looked at: each is made when it is."""
+
+    def __init__(self, heads: Mapping[str, Document]) -> None:
+        self.heads = heads
+
+    def __getitem__(self, name: str) -> Source:
+        return Source(name, Parsed(f"{HOME}/{name}/experiment.yaml", self.heads[name]))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.heads
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.heads)
+
+    def __len__(self) -> int:
+        return len(self.heads)
 
 
 def _version(suite: Parsed) -> bytes:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 REPORT: Final = "report"
@@ -29,26 +30,35 @@ class Folder(NamedTuple):
     reported: bool
 
 
-def scan(home: str, names: Iterator[str]) -> Iterator[Folder]:
-    for name in names:
-        path = f"{home}/{name}"
-        yield Folder(name, folder_key(path), os.path.lexists(f"{path}/{REPORT}"))
+def scan(folders: Iterable[os.DirEntry[str]]) -> Iterator[Folder]:
+    for folder in folders:
+        if folder.is_symlink():
+            yield Folder(folder.name, None, False)
+        else:
+            yield Folder(folder.name, *_content(folder.path))
 
 
 def folder_key(path: str) -> bytes | None:
     """What a folder holds. Every name and every byte counts, hidden ones too: a document may name any of them."""
-    found = hashlib.sha256()
     try:
-        if stat.S_ISLNK(os.lstat(path).st_mode):
-            return None
-        for count, (name, file) in enumerate(_files(path, "")):
-            if count == MOST_FILES:
-                return None
-            found.update(b"%d:%b" % (len(name), name))
-            found.update(_sha256(file))
-    except (OSError, _OddError):
+        return None if stat.S_ISLNK(os.lstat(path).st_mode) else _content(path)[0]
+    except OSError:
         return None
-    return found.digest()
+
+
+def _content(path: str) -> tuple[bytes | None, bool]:
+    found, reported = hashlib.sha256(), False
+    try:
+        with os.scandir(path) as listed:
+            entries = sorted(listed, key=_name)
+        reported = any(entry.name == REPORT for entry in entries)
+        for count, (name, file) in enumerate(_files(entries, "")):
+            if count == MOST_FILES:
+                return None, reported
+            found.update(b"%d:%b%b" % (len(name), name, _sha256(file)))
+    except (OSError, _OddError):
+        return None, reported
+    return found.digest(), reported
 
 
 def stamp(path: str) -> list[tuple[int, ...]]:
@@ -66,10 +76,11 @@ class _OddError(Exception):
     """A link, a pipe, a file that is too large: nothing that can be told by its bytes alone."""
 
 
-def _files(folder: str, above: str) -> Iterator[tuple[bytes, str]]:
+_name = attrgetter("name")
+
+
+def _files(entries: Iterable[os.DirEntry[str]], above: str) -> Iterator[tuple[bytes, str]]:
     """Name and path of each file, sorted; the names are relative to the folder that it began with."""
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
         name = f"{above}{entry.name}"
         if name in _NOT_OF_THE_EXPERIMENT:
@@ -78,7 +89,9 @@ def _files(folder: str, above: str) -> Iterator[tuple[bytes, str]]:
         elif entry.is_file(follow_symlinks=False):
             yield os.fsencode(name), entry.path
         elif entry.is_dir(follow_symlinks=False):
-            yield from _files(entry.path, f"{name}/")
+            with os.scandir(entry.path) as listed:
+                inside = sorted(listed, key=_name)
+            yield from _files(inside, f"{name}/")
         else:
             raise _OddError
 
