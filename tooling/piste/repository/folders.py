@@ -58,12 +58,12 @@ def _is_plain(path: Path) -> bool:
 
 def entries(folder: Path) -> Iterator[str]:
     """Everything in a folder but directories, as relative paths, links not followed; nothing that is ignored."""
+    top = len(f"{folder}{os.sep}")
     for place, directories, files in os.walk(folder):
+        inside = "".join(f"{part}/" for part in Path(place[top:]).parts)
         links = [name for name in directories if (Path(place) / name).is_symlink()]
         directories[:] = sorted(name for name in directories if name not in links and not _ignored(name))
-        for name in sorted([*files, *links]):
-            if not ignored_file(name):
-                yield (Path(place) / name).relative_to(folder).as_posix()
+        yield from (f"{inside}{name}" for name in sorted([*files, *links]) if not ignored_file(name))
 
 
 def files_of(folder: Path, relative: str) -> list[str]:
