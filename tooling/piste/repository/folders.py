@@ -60,7 +60,7 @@ def entries(folder: Path) -> Iterator[str]:
     """Everything in a folder but directories, as relative paths, links not followed; nothing that is ignored."""
     top = len(f"{folder}{os.sep}")
     for place, directories, files in os.walk(folder):
-        inside = "".join(f"{part}/" for part in Path(place[top:]).parts)
+        inside = "".join(f"{part}/" for part in Path(place[top:]).parts) if place[top:] else ""
         links = [name for name in directories if (Path(place) / name).is_symlink()]
         directories[:] = sorted(name for name in directories if name not in links and not _ignored(name))
         yield from (f"{inside}{name}" for name in sorted([*files, *links]) if not ignored_file(name))

@@ -29,6 +29,11 @@ class Reader:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.problems: list[Problem] = []
+        self._above = "" if root == Path() else f"{root.as_posix().rstrip('/')}/"
+
+    def place(self, path: Path) -> str:
+        """Its path from the root, as problems tell it."""
+        return path.as_posix().removeprefix(self._above)
 
     def report(self, file: str, message: str, hint: str) -> None:
         self.problems.append(Problem(printable(file), 0, 0, "", message, hint))
@@ -47,12 +52,12 @@ class Reader:
         if train:
             misspelled = shape.meant(train, "recipe") if "recipe" not in train else None
             name = train.get(misspelled or "recipe")
-            declared = {"experiment.yaml", str(name), _recipe_like(folder, name), *files}
+            declared = {"experiment.yaml", str(name), "" if recipe else _recipe_like(folder, name), *files}
             self.undeclared(folder, declared, _UNDECLARED, trains=name is not None)
         return Source(folder.name, parsed, recipe, tuple(sorted(files))), hashed
 
     def main_document(self, folder: Path, name: str, kind: str) -> Parsed | None:
-        place = folder.relative_to(self.root).as_posix()
+        place = self.place(folder)
         if not validation.NAME.fullmatch(folder.name):
             message = f"{quoted(folder.name)} can't be the name of an experiment or a suite."
             self.report(place, message, validation.NAME_HINT)
@@ -71,7 +76,7 @@ class Reader:
         return self._parsed(folder / name)
 
     def _parsed(self, path: Path, recipe: bool = False) -> Parsed:
-        place = path.relative_to(self.root).as_posix()
+        place = self.place(path)
         try:
             with path.open("rb") as file:
                 text = file.read(documents.MAX_BYTES + 1)
@@ -104,7 +109,7 @@ class Reader:
                 yield from ((path, _sha256(folder / path)) for path in inside)
 
     def undeclared(self, folder: Path, declared: set[str], hint: str, trains: bool = True) -> None:
-        place = folder.relative_to(self.root).as_posix()
+        place = self.place(folder)
         for name in folders.entries(folder):
             if name in declared or name == "README.md" or name.startswith(f"{REPORT}/"):
                 continue
