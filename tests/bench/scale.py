@@ -70,9 +70,12 @@ def main() -> None:
 
             growth.growth(Path(directory, "growth"), asked.most)
         if asked.ledger or asked.all:
+            home = Path(directory, "home")
+            home.mkdir()
+            os.environ["SNOWFLAKE_HOME"] = str(home)  # the client looks for it when it is imported
             import ledger
 
-            ledger.ledger(Path(directory, "ledger"), asked.runs)
+            ledger.ledger(Path(directory, "ledger"), home, asked.runs)
         if peers:
             import peers as beside
 
