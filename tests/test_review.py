@@ -10,7 +10,7 @@ from piste import review
 from piste.changes import Change
 from piste.cost import Estimate
 from piste.data_access import Access
-from piste.errors import Problem
+from piste.errors import Problem, Refusal
 from piste.experiment import Variant
 from piste.plan import plan
 from piste.review import Review, comment, headline, with_tried
@@ -108,8 +108,11 @@ def test_the_author_is_told_what_is_next() -> None:
     assert "Merge it" in comment(reviewed(asked, mine=1))
     assert "piste:smoke" not in comment(replace(reviewed(asked, mine=1), triable=False))
     assert "Merging this trains and evaluates nothing." in comment(reviewed(asked, mine=1, kept=1))
-    refused = comment(replace(reviewed(asked, mine=1), refused=["30 jobs would be submitted at once."]))
-    assert "**Refused.** 30 jobs would be submitted at once." in refused
+    rule = Refusal("max-submissions", "", "30 jobs would be submitted at once", "If that is meant, say so.")
+    refused = comment(replace(reviewed(asked, mine=1), refused=[rule]))
+    assert (
+        "> **Refused** by `max-submissions`. If that is meant, say so.\n>\n> * 30 jobs would be submitted at once\n"
+    ) in refused
     assert "Change what is refused above" in refused
     failed = run(asked[0], Status.FAILED, None)
     blocked = comment(Review(plan(asked, [failed]), {asked[0].title}, head="4be1c0ffee"))

@@ -452,6 +452,7 @@ class MemoryAccount(Account):
         self.memory = memory
         self.hook = hook
         self.environment = environment
+        self._by_identity = False
         self._schema = f"{environment.database}.{environment.schema}"
 
     def leave(self) -> None:
@@ -639,6 +640,7 @@ _FORMS: tuple[tuple[str, str, Answer], ...] = (
     (r"LIST @(?:\w+\.)*(?P<target>\w+)/(.*)", "LIST", _list),
     (r"REMOVE @(?:\w+\.)*(?P<target>\w+)/(.*)", "REMOVE", _remove),
     (r"DROP STAGE IF EXISTS (?:\w+\.)*(?P<target>\w+)", "DROP STAGE", _drop),
+    (r"SELECT CURRENT_USER\(\) AS NAME$", "SELECT CURRENT_USER", lambda *_: [{"NAME": "PISTE_SUBMIT"}]),
     (r"SELECT .* FROM SAMPLE_SCORES ", "SELECT FROM SAMPLE_SCORES", _sample_scores),
 )
 FORMS = tuple((re.compile(pattern, re.DOTALL), kind, answer) for pattern, kind, answer in _FORMS)

@@ -125,7 +125,7 @@ class Stack:
         """Reconcile until nothing is due, and collect; what the commands said."""
         said = ""
         for _ in range(30):
-            done = self.piste("apply", "--allow", "many", "--allow", "vanished")
+            done = self.piste("apply", "--allow", "max-submissions", "--allow", "max-vanished")
             assert done.code == 0, done.out + done.err
             assert "Traceback" not in done.err, done.err
             said += done.out + done.err

@@ -20,7 +20,7 @@ def test_faults_everywhere(hurt: Stack, soak: bool) -> None:
         numbers |= hurt.add([f"faulty-{round_}"], 30_000 + round_)
         hurt.proxy.reset()
         hurt.proxy.plan([Fault(kind, share(0.1 / len(kinds), seed=10 * round_ + i)) for i, kind in enumerate(kinds)])
-        for command in (["apply", "--allow", "many"], ["status"], ["collect"]):
+        for command in (["apply", "--allow", "max-submissions"], ["status"], ["collect"]):
             done = hurt.piste(*command, proxied=True)
             assert done.code in (0, 1), done.err
             assert "Traceback" not in done.err, done.err
@@ -69,7 +69,7 @@ class Life:
             self.asked[new] = self.asked.pop(old)
 
     def apply(self) -> None:
-        self.hit("apply", "--allow", "many", "--allow", "vanished")
+        self.hit("apply", "--allow", "max-submissions", "--allow", "max-vanished")
 
     def collect(self) -> None:
         self.hit("collect")

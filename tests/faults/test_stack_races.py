@@ -14,7 +14,7 @@ from faults.striking import asked_for_once, trained_once
 def test_eight_appliers_at_once(hurt: Stack, soak: bool) -> None:
     for round_ in range(20 if soak else 2):
         numbers = hurt.add([f"raced-{round_}-{index}" for index in range(20)], 10_000 + 100 * round_)
-        appliers = [hurt.start("apply", "--allow", "many", *numbers) for _ in range(8)]
+        appliers = [hurt.start("apply", "--allow", "max-submissions", *numbers) for _ in range(8)]
         ended = [process.wait() for process in appliers]
         said = [done.out + done.err for done in ended]
         assert [done.code for done in ended] == [0] * 8, said

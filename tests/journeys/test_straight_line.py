@@ -51,7 +51,7 @@ def test_a_run_that_may_cost_too_much_is_refused_and_nothing_is_submitted(world:
     done = world.piste("apply")
     assert (done.code, done.err.splitlines()[0]) == (
         4,
-        "tiny-lora may cost 0.02 credits; compute.max_credits is 0.01.",
+        "max-credits: tiny-lora: may cost 0.02 credits; compute.max_credits is 0.01",
     )
     assert world.statuses() == {}
     world.git("checkout", "-q", ".")

@@ -49,6 +49,7 @@ class Pull:
     labels: list[str] = field(default_factory=list)
     commits: list[str] = field(default_factory=list)
     fork: bool = False
+    merged_by: str = "maria"
 
 
 @dataclass
@@ -114,6 +115,7 @@ class Hub:
             "body": pull.body,
             "state": pull.state,
             "merged_at": pull.merged_at,
+            "merge_commit_sha": pull.commits[0] if pull.commits else None,
             "html_url": f"{self.url}/{REPOSITORY}/pull/{pull.number}",
             "user": {"login": pull.user, "type": "User"},
             "labels": [{"name": name} for name in pull.labels],
@@ -149,7 +151,7 @@ def _routes(hub: Hub) -> list[Route]:
         f"{api}/issues/{{number:int}}/labels/{{label:path}}": (_label, ["DELETE"]),
         f"{api}/commits/{{sha}}/pulls": (_pulls_of, ["GET"]),
         f"{api}/pulls": (_pulls, ["GET", "POST"]),
-        f"{api}/pulls/{{number:int}}": (_pull, ["PATCH"]),
+        f"{api}/pulls/{{number:int}}": (_pull, ["GET", "PATCH"]),
     }
     routes = [Route(path, _guarded(hub, answer), methods=methods) for path, (answer, methods) in answers.items()]
     routes.append(Route("/identity", partial(_identity, hub), methods=["GET"]))
@@ -227,7 +229,12 @@ def _pulls(hub: Hub, request: Request, body: Json) -> Response:
 
 
 def _pull(hub: Hub, request: Request, body: Json) -> Response:
-    pull = hub.pulls[request.path_params["number"]]
+    pull = hub.pulls.get(request.path_params["number"])
+    if pull is None:
+        return JSONResponse({"message": "Not Found"}, 404)
+    if request.method == "GET":
+        merged_by = {"login": pull.merged_by, "type": "User"} if pull.merged_at else None
+        return JSONResponse({**hub.described(pull), "merged_by": merged_by})
     for key in ("title", "body", "state"):
         setattr(pull, key, body.get(key, getattr(pull, key)))
     return JSONResponse(hub.described(pull))

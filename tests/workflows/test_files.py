@@ -52,7 +52,7 @@ ALLOWED = {
     "plan/live": {"contents": "read", "id-token": "write", "pull-requests": "write"},
     "plan/try": {"contents": "read", "id-token": "write", "issues": "write", "pull-requests": "write"},
     "report/report": {"contents": "write", "id-token": "write", "pull-requests": "write"},
-    "submit/submit": {"contents": "read", "id-token": "write"},
+    "submit/submit": {"contents": "read", "id-token": "write", "pull-requests": "read"},
     "submit/report": {"contents": "write", "id-token": "write", "pull-requests": "write"},
 }
 

@@ -83,9 +83,28 @@ def tables_of(query: str) -> tuple[str, ...]:
         return (UNREADABLE,)
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         return (UNREADABLE,)
-    within = {cte.alias_or_name.upper() for cte in statements[0].find_all(exp.CTE)}
-    names = {_name(table) for table in statements[0].find_all(exp.Table)}
-    return tuple(sorted(name for name in names if name not in within))
+    return tuple(sorted({*_by_name(statements[0]), *_by_function(statements[0])}))
+
+
+def _by_name(query: Any) -> Iterator[str]:
+    """A name that a WITH gives to something is another thing's outside of it."""
+    from sqlglot import exp
+    from sqlglot.optimizer.scope import traverse_scope
+
+    within = {cte.alias_or_name.upper() for cte in query.find_all(exp.CTE)}
+    found = [_name(table) for table in query.find_all(exp.Table)]
+    yield from (name for name in found if name not in within)
+    sources = (source for scope in traverse_scope(query) for source in scope.sources.values())
+    yield from (_name(source) for source in sources if isinstance(source, exp.Table))
+
+
+def _by_function(query: Any) -> Iterator[str]:
+    """`TABLE(…)` may read anything, but for the functions that only make or unfold rows."""
+    from sqlglot import exp
+
+    for rows in query.find_all(exp.TableFromRows):
+        if not isinstance(rows.this, exp.Explode | exp.Generator):
+            yield f"TABLE({rows.this.sql(dialect='snowflake')})"
 
 
 def _name(table: Any) -> str:
@@ -99,7 +118,7 @@ def _spelled(part: Any) -> str:
 
 
 def _qualified(name: str, database: str, schema: str) -> str:
-    if name == UNREADABLE or not name or not (database and schema):
+    if not name or "(" in name or name == UNREADABLE or not (database and schema):
         return name
     missing = {0: f"{database}.{schema}.", 1: f"{database}."}.get(name.count("."), "")
     return f"{missing}{name}"

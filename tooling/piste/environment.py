@@ -27,7 +27,8 @@ class Environment:
     """Where runs go. `pools` maps the alias that experiments use to a compute pool.
 
     `secrets` maps an environment variable of jobs to the full name of the Snowflake secret that it holds;
-    `model_access` is the integration with which a model's job reaches the hub.
+    `model_access` is the integration with which a model's job reaches the hub. `pinned_inputs` refuses runs of what may
+    change under its name.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Environment:
     external_access: tuple[str, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
     model_access: str = ""
+    pinned_inputs: bool = False
 
     @property
     def roles(self) -> Roles:
@@ -71,12 +73,28 @@ class Runtime:
 
 
 @dataclass(frozen=True)
+class PolicyException:
+    """A rule that does not count for some experiments, for a while: `experiment` is a glob of their names.
+
+    `until` is the last day on which it counts, in UTC: YYYY-MM-DD.
+    """
+
+    rule: str
+    experiment: str
+    owner: str
+    until: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Policy:
-    """What needs somebody's word first, and what is kept for how long.
+    """What is refused, what needs somebody's word first, and what is kept for how long.
 
     `max_submissions` bounds the jobs of one apply; `max_vanished` is the share, 0 to 1, of the ledger's experiments
     that may be gone from git at once; `backlog` is how many jobs may wait in Snowflake's own queue per node of a pool.
     `samples` names the suites whose reports may show text of rows.
+    `max_credits_…` bound what may be spent; `allowed_…` are globs; None allows all. `piste.policy_rules.RULES` says
+    of each what it forbids.
     """
 
     max_submissions: int = 20
@@ -84,6 +102,18 @@ class Policy:
     resume_days: int = 14
     backlog: float = 1
     samples: tuple[str, ...] = ()
+    max_credits_per_action: float | None = None
+    max_credits_per_plan: float | None = None
+    max_credits_per_month: float | None = None
+    allowed_pools: tuple[str, ...] | None = None
+    allowed_families: tuple[str, ...] | None = None
+    allowed_models: tuple[str, ...] | None = None
+    allowed_licences: tuple[str, ...] | None = None
+    allowed_runtimes: tuple[str, ...] | None = None
+    allowed_tables: tuple[str, ...] | None = None
+    allowed_owners: tuple[str, ...] | None = None
+    reviewed_plan: bool = False
+    exceptions: tuple[PolicyException, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +127,7 @@ class OnGitHub:
 class Settings:
     """`environment` and `runtime` are the names used where nothing names one. `credits` is per node-hour, by instance
     family, `token_credits`, by hosted model, those per million tokens read and written: the account's own prices.
+    `model_licences` are those of models that no MODEL.json tells of.
     """
 
     environment: str = ""
@@ -107,6 +138,7 @@ class Settings:
     policy: Policy = Policy()
     github: OnGitHub = OnGitHub()
     token_credits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    model_licences: Mapping[str, str] = field(default_factory=dict)
 
     def chosen(self, name: str = "") -> Environment:
         """The environment of that name, else the default one, else the only one."""

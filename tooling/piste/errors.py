@@ -65,7 +65,27 @@ class GitHubRefused(PisteError):
     """GitHub said no, or could not be reached."""
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What a rule of [tool.piste.policy] has against one action, or "" against all that was asked.
+
+    `rule` is its name in `piste.policy_rules.RULES`; `title` the action's variant, with its split.
+    """
+
+    rule: str
+    title: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.rule, self.title, self.message)))
+
+
 class PolicyRefused(PisteError):
-    """A rule of this repository forbids what was asked (budget, pool, number of submissions)."""
+    """A rule of this repository forbids what was asked; carries all that is refused, where rules have names."""
 
     exit_code: ClassVar[int] = 4
+
+    def __init__(self, message: str, hint: str = "", refusals: Sequence[Refusal] = ()) -> None:
+        super().__init__(message, hint)
+        self.refusals = tuple(refusals)

@@ -165,6 +165,31 @@ def last_commit(root: Path, commit: str, *paths: str) -> Commit | None:
     return _commit(told.removesuffix("\x02")) if told else None
 
 
+def history(root: Path, most: int, *paths: str) -> list[str]:
+    """The commits up to HEAD that touched one of these paths, the latest first."""
+    return _do(root, "log", f"-{most}", "--format=%H", "HEAD", "--", *paths).split()
+
+
+def is_shallow(root: Path) -> bool:
+    return _do(root, "rev-parse", "--is-shallow-repository") == "true"
+
+
+def merge_base(root: Path, commit: str, other: str) -> str:
+    """The last commit that both have in their past."""
+    return _do(root, "merge-base", commit, other)
+
+
+def fetch_commit(root: Path, commit: str, reference: str, token: str = "") -> None:
+    """Have this commit here, which origin keeps under `reference`.
+
+    Raises:
+        GitRefused: it is not there, or origin can't be reached.
+    """
+    if git(root, "cat-file", "-e", f"{commit}^{{commit}}") is None:
+        _do(root, "fetch", "--quiet", "--no-tags", "origin", reference, token=token)
+    _do(root, "cat-file", "-e", f"{commit}^{{commit}}")
+
+
 _FORMAT = "%H%x01%an%x01%s%x01%(trailers:only,unfold)%x02"
 
 

@@ -36,6 +36,17 @@ class PullRequest:
 
 
 @dataclass(frozen=True)
+class Merged:
+    """A pull request that was merged: its branch's last commit, the commit that brought it, and who pressed the button
+    (`@login`)."""
+
+    number: int
+    head: str
+    commit: str
+    actor: str
+
+
+@dataclass(frozen=True)
 class Workflow:
     """What started a workflow. `label` is the one that was added; `url` is where the workflow's run can be seen."""
 
@@ -166,6 +177,14 @@ class GitHub:
         """The pull requests that brought a commit, the merged ones first."""
         found = self._ask("GET", f"commits/{commit}/pulls", missing=True) or []
         return [one["number"] for one in sorted(found, key=lambda one: (not one.get("merged_at"), one["number"]))]
+
+    def merged(self, number: int, branch: str) -> Merged | None:
+        """A pull request, if it was merged into this branch of this repository."""
+        found = self._ask("GET", f"pulls/{number}", missing=True)
+        if not found or not found.get("merged_at") or found["base"]["ref"] != branch:
+            return None
+        actor = (found.get("merged_by") or found["user"])["login"]
+        return Merged(number, found["head"]["sha"], found["merge_commit_sha"], f"@{actor}")
 
     def from_branch(self, branch: str) -> PullRequest | None:
         """The open pull request of a branch of this repository."""

@@ -192,6 +192,20 @@ def _fits(path: str, pattern: str) -> bool:
     return path.count("/") == pattern.count("/") and fnmatchcase(path, pattern)
 
 
+MIRRORED: Final = "mirrored"
+"""The kind of the ledger's rows about models, under the names of their pins: whoever may only look reads no stage."""
+
+
+def row(model: Model) -> dict[str, str]:
+    told = {"repository": model.repository, "revision": model.revision}
+    return {"name": model.name, **told, "licence": model.licence}
+
+
+def licences(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Of models by name, as such rows tell them."""
+    return {str(one["name"]): str(one["licence"]) for one in rows}
+
+
 def licence(card: str, told: str) -> str:
     """By the front matter of a README, or as it was told.
 

@@ -14,6 +14,7 @@ from piste.changes import Change, changes
 from piste.cost import Estimate
 from piste.environment import Pool
 from piste.experiment import Variant
+from piste.observed import Observation
 from piste.problems import listed
 from piste.run import Run, Status
 
@@ -70,7 +71,8 @@ class Action:
 class Plan:
     """`runs` are those that it was made from, by the time they were claimed; `ledger` is what it says of itself.
 
-    `pools` are the compute pools by name, known where something would be submitted to one.
+    `pools` are the compute pools by name, known where something would be submitted to one. `seen` is all that Snowflake
+    said. `wanted` is what would be submitted if every pool had a place for it.
     """
 
     actions: tuple[Action, ...]
@@ -78,6 +80,8 @@ class Plan:
     runs: tuple[Run, ...] = ()
     ledger: Mapping[str, Any] = field(default_factory=dict)
     pools: Mapping[str, Pool] = field(default_factory=dict)
+    seen: Observation = field(default_factory=Observation)
+    wanted: tuple[Action, ...] = ()
 
     @property
     def submissions(self) -> tuple[Action, ...]:

@@ -1,85 +1,70 @@
-"""What an apply does only when it is told to: submit very much or dearly, or go on after much has gone from git."""
+"""What a repository refuses, by the rules of `policy_rules` and their exceptions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Final
 
-from piste import cost, durations
-from piste.change_rules import compute
-from piste.environment import FILE, Policy
-from piste.errors import PolicyRefused
+from piste.environment import Policy, PolicyException
+from piste.errors import Refusal
 from piste.experiment import Variant
-from piste.plan import Plan
-from piste.problems import listed
-from piste.run import Run
+from piste.policy_rules import RULES, Case, Rule, above
+from piste.spending import bound
 
-ALLOWANCES: Final = ("many", "vanished")
-"""What `--allow` may name."""
-
-FEW = 3
-"""So many experiments have to be gone before their share counts: in a small repository one is much at once."""
+ALLOWANCES: Final = ("max-submissions", "max-vanished")
+"""The rules that `--allow` may name: they are against accidents, not against people."""
 
 
-def refusals(
-    due: Plan, runs: Iterable[Run], desired: Sequence[Variant], policy: Policy, allow: Collection[str]
-) -> None:
-    """Pass, or raise; `allow` holds what was allowed for this once. `desired` is all that git asks for.
+def refusals(case: Case, policy: Policy, allow: Collection[str] = ()) -> tuple[Refusal, ...]:
+    """All that is refused, by rule. `allow` names rules that need not hold for this once."""
+    return tuple(
+        refusal
+        for rule in RULES
+        if rule.name not in allow and (case.live or rule.always)
+        for refusal in _refused(rule, case, policy)
+    )
 
-    Raises:
-        PolicyRefused: with everything that is refused, and how to allow it.
-    """
-    refused = {"many": _many(due, policy), "vanished": _vanished(runs, desired, policy)}
-    found = [(name, said) for name in ALLOWANCES if (said := refused[name]) and name not in allow]
-    if found:
-        allowing = " ".join(f"--allow {name}" for name, _ in found)
-        settings = " and ".join(f"max_{'submissions' if name == 'many' else name}" for name, _ in found)
-        hint = f"If that is meant: {allowing}, or raise {settings} in [tool.piste.policy] of {FILE}."
-        raise PolicyRefused("\n".join(said for _, said in found), f"{hint} Nothing was submitted.")
+
+def _refused(rule: Rule, case: Case, policy: Policy) -> Iterator[Refusal]:
+    """What is excepted does not count, neither for itself nor for a sum."""
+    exceptions = [one for one in policy.exceptions if one.rule == rule.name]
+    now = [one for one in exceptions if one.until >= case.at[:10]]
+    within = _without(case, now) if now else case
+    expired = [one for one in exceptions if one not in now]
+    if rule.of_all is not None:
+        if said := rule.of_all(within, policy):
+            names = {*(one.experiment for one in within.asked), *(run.experiment for run in within.runs)}
+            yield Refusal(rule.name, "", said + _ended(expired, names), rule.hint)
+    elif rule.of_action is not None:
+        for one in within.asked:
+            if said := rule.of_action(one, within, policy):
+                yield Refusal(rule.name, one.title, said + _ended(expired, {one.experiment}), rule.hint)
+
+
+def _without(case: Case, exceptions: Sequence[PolicyException]) -> Case:
+    def counts(experiment: str) -> bool:
+        return not any(fnmatchcase(experiment, one.experiment) for one in exceptions)
+
+    return replace(
+        case,
+        asked=[one for one in case.asked if counts(one.experiment)],
+        runs=[run for run in case.runs if counts(run.experiment)],
+    )
+
+
+def _ended(expired: Iterable[PolicyException], names: Collection[str]) -> str:
+    mine = [one for one in expired if any(fnmatchcase(name, one.experiment) for name in names)]
+    return "".join(f"; the exception of {one.owner} expired after {one.until}" for one in mine)
 
 
 def at_most(variant: Variant, rate: float | None) -> float | None:
     """Credits of a run that takes its timeout; None where the rate of its pool's family is not known."""
-    experiment = variant.spec["experiment"]
-    nodes = experiment["train"].get("nodes", 1)
-    return None if rate is None else cost.billed(durations.seconds(compute(experiment, "timeout")), nodes, rate)
+    return bound(variant.spec["experiment"], rate)
 
 
 def too_dear(variant: Variant, credits: float | None) -> str:
     """What to say of a run that may cost more than its compute.max_credits; "" if it may not."""
     most = variant.spec["experiment"].get("compute", {}).get("max_credits")
-    if credits is None or most is None or credits <= most:
-        return ""
-    return f"{variant.label} may cost {credits:.2f} credits; compute.max_credits is {most}."
-
-
-def _many(due: Plan, policy: Policy) -> str:
-    count = len(due.submissions)
-    if count <= policy.max_submissions:
-        return ""
-    return f"{count} jobs would be submitted at once; max_submissions is {policy.max_submissions}."
-
-
-def _vanished(runs: Iterable[Run], desired: Sequence[Variant], policy: Policy) -> str:
-    known = _known(runs)
-    gone = _gone(known, desired)
-    if len(gone) < FEW or len(gone) / len(known) <= policy.max_vanished:
-        return ""
-    what = f"{len(gone)} of the {len(known)} experiments that the ledger knows are gone from git at once"
-    return f"{what} ({listed(gone, 5)}); max_vanished is {policy.max_vanished:g}."
-
-
-def _known(runs: Iterable[Run]) -> dict[str, set[str]]:
-    """Training digests of each experiment; without what was tried from a branch, and what is known to be gone."""
-    known: dict[str, set[str]] = {}
-    for run in runs:
-        if not run.provenance.get("tried") and not run.archived:
-            known.setdefault(run.experiment, set()).add(run.digests.training)
-    return known
-
-
-def _gone(known: dict[str, set[str]], desired: Sequence[Variant]) -> list[str]:
-    """Those whose folder is gone, and with it all that they trained: one that was renamed or changed is still there."""
-    asked = {variant.digests.training for variant in desired}
-    names = {variant.experiment for variant in desired}
-    return sorted(name for name, digests in known.items() if name not in names and not digests & asked)
+    return f"{variant.label} {said}." if (said := above(credits, most, "compute.max_credits")) else ""

@@ -9,6 +9,7 @@ from typing import Any
 from piste import estimate
 from piste.cost import Estimate
 from piste.durations import duration
+from piste.errors import Refusal
 from piste.experiment import Variant
 from piste.gates import counted
 from piste.health import Standing
@@ -32,7 +33,7 @@ def headline(plan: Plan) -> str:
     return ", ".join(counted)
 
 
-def plan_json(plan: Plan, observed: str) -> str:
+def plan_json(plan: Plan, observed: str, refused: Iterable[Refusal] = ()) -> str:
     """plan/v1; `observed` is `reports` or `snowflake`."""
     document = {
         "schema": "plan/v1",
@@ -40,6 +41,7 @@ def plan_json(plan: Plan, observed: str) -> str:
         "actions": [_action(action) for action in plan.actions],
         "orphans": [_orphan(run) for run in plan.orphans],
         "cost": _cost(estimate.total(plan.actions)),
+        "refused": [vars(one) for one in refused],
         "summary": {verb.value: plan.count(verb) for verb in Verb},
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -114,7 +116,7 @@ def _orphan(run: Run) -> dict[str, Any]:
     }
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: Plan, refused: Iterable[Refusal] = ()) -> str:
     lines = [headline(plan)]
     for action in sorted(plan.actions, key=lambda action: list(HEADLINE).index(action.verb)):
         lines.append(f"  {verb_text(action):18} {action.variant.label:34} {why(action)}".rstrip())
@@ -123,6 +125,7 @@ def plan_text(plan: Plan) -> str:
     lines += [f"  {'orphan':18} {run.label:34} {run.name}: nothing in git asks for it any more" for run in plan.orphans]
     if found := estimate.total(plan.actions):
         lines.append(f"together {cost_text(found)}")
+    lines += [f"  {'refused':18} {one.title:34} {one.rule}: {one.message}" for one in refused]
     return "\n".join(lines) + "\n"
 
 

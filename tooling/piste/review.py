@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from piste import estimate
 from piste.changes import Change
 from piste.data_access import Access
-from piste.errors import Problem
+from piste.errors import Problem, Refusal
 from piste.plan import Action, Plan, Verb, shown
 from piste.problems import printable
 from piste.rendering import HEADLINE, expected, status_of, took, verb_text, what, why
@@ -25,6 +25,9 @@ LIMIT = 60_000
 
 CHANGES = 6
 """So many changed keys of an action are shown; the plan in the artifact has all of them."""
+
+REFUSALS = 10
+"""So many refusals of a rule are shown."""
 
 ROWS = 200
 """So many of a table are more than enough to read."""
@@ -46,7 +49,7 @@ class Review:
     offline: bool = False
     removed: Sequence[str] = ()
     credits: Mapping[str, float | None] = field(default_factory=dict)
-    refused: Sequence[str] = ()
+    refused: Sequence[Refusal] = ()
     access: Access = field(default_factory=Access)
     tried: Sequence[Run] = ()
     head: str = ""
@@ -58,9 +61,9 @@ class Review:
         return tuple(action for action in self.plan.actions if action.variant.label in self.mine)
 
 
-def whole(plan: Plan, offline: bool = False) -> Review:
+def whole(plan: Plan, offline: bool = False, refused: Sequence[Refusal] = ()) -> Review:
     """Of a plan that stands for itself: everything in it is meant."""
-    return Review(plan, frozenset(action.variant.label for action in plan.actions), offline)
+    return Review(plan, frozenset(action.variant.label for action in plan.actions), offline, refused=refused)
 
 
 def comment(review: Review, limit: int = LIMIT) -> str:
@@ -110,12 +113,23 @@ def headline(review: Review) -> str:
 
 def _head(review: Review) -> list[str]:
     lines = [f"### piste plan: {headline(review)}", ""]
-    lines += [f"> [!WARNING]\n> **Refused.** {cell(said)}\n" for said in review.refused]
+    lines += _refused(review.refused)
     if review.offline:
         lines += ["By the reports committed in git alone: runs in progress can't be seen, costs are not known.", ""]
     elif price := _price(review):
         lines += [price, ""]
     return [*lines, *tried_block(review.tried)] if review.head else lines
+
+
+def _refused(refusals: Sequence[Refusal]) -> list[str]:
+    """By rule: what of it is refused, and what to do then."""
+    lines = []
+    for rule in dict.fromkeys(one.rule for one in refusals):
+        of = [one for one in refusals if one.rule == rule]
+        said = [f"> * {cell(': '.join(filter(None, (one.title, one.message))))}" for one in of[:REFUSALS]]
+        more = [f"> * and {len(of) - REFUSALS:,} more"] if len(of) > REFUSALS else []
+        lines += ["> [!WARNING]", f"> **Refused** by `{rule}`. {cell(of[0].hint)}", ">", *said, *more, ""]
+    return lines
 
 
 def _price(review: Review) -> str:

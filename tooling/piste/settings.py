@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from piste import shape
 from piste.documents import Parsed, Position
-from piste.environment import FILE, Environment, OnGitHub, Policy, Runtime, Settings, choices
+from piste.environment import FILE, Environment, OnGitHub, Policy, PolicyException, Runtime, Settings, choices
 from piste.errors import InvalidInput, Problem
 from piste.problems import Path as Keys
 from piste.problems import quoted
@@ -38,6 +40,7 @@ def load(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
     except (OSError, UnicodeDecodeError):
         return Settings(), (Problem(FILE, 0, 0, "", "This file can't be read as UTF-8.", "Save it as UTF-8."),)
     table = tools.get("piste", {}) if isinstance(tools, dict) else {}
+    table = _dates_as_text(table)
     parsed = Parsed(FILE, table, _marks(text))
     problems = shape.check(parsed, "settings") or list(_not_finite(parsed, parsed.data, ()))
     settings = Settings() if problems else _settings(table)
@@ -56,6 +59,15 @@ def runtimes(text: str) -> dict[str, Any]:
 
 def _located(problem: Problem) -> Problem:
     return replace(problem, path=f"tool.piste.{problem.path}".rstrip(".")) if problem.file == FILE else problem
+
+
+def _dates_as_text(value: Any) -> Any:
+    """TOML has dates: a day is as good without quotes."""
+    if isinstance(value, dict):
+        return {key: _dates_as_text(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_dates_as_text(child) for child in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _not_finite(parsed: Parsed, value: Any, path: Keys) -> Iterator[Problem]:
@@ -82,11 +94,15 @@ def _settings(table: Mapping[str, Any]) -> Settings:
         _policy(table.get("policy", {})),
         OnGitHub(**table.get("github", {})),
         {model: (float(read), float(wrote)) for model, (read, wrote) in table.get("token_credits", {}).items()},
+        table.get("model_licences", {}),
     )
 
 
 def _policy(table: Mapping[str, Any]) -> Policy:
-    return Policy(**{**table, "samples": tuple(table.get("samples", ()))})
+    exceptions = tuple(PolicyException(**one) for one in table.get("exceptions", ()))
+    lists = {key: tuple(value) for key, value in table.items() if key.startswith("allowed_")}
+    samples = tuple(table.get("samples", ()))
+    return Policy(**{**table, **lists, "exceptions": exceptions, "samples": samples})
 
 
 def _check(root: Path, settings: Settings, parsed: Parsed) -> list[Problem]:
@@ -105,7 +121,17 @@ def _check(root: Path, settings: Settings, parsed: Parsed) -> list[Problem]:
             problems.append(parsed.problem(("runtimes", runtime.name, "lock"), message, "Write a path from its root."))
             continue
         problems += _unpinned(runtime.lock, lock.read_text("utf-8", "replace"))
-    return problems
+    return [*problems, *_no_days(settings.policy, parsed)]
+
+
+def _no_days(policy: Policy, parsed: Parsed) -> Iterator[Problem]:
+    for index, one in enumerate(policy.exceptions):
+        try:
+            date.fromisoformat(one.until)
+        except ValueError:
+            message = f"{quoted(one.until)} is not a day of the calendar."
+            place = ("policy", "exceptions", index, "until")
+            yield parsed.problem(place, message, 'Write e.g.  until = "2026-12-31"')
 
 
 _PINNED = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w.,-]+\])?\s*==\s*[^\s*=<>]+(\s*;.*)?(\s*\\)?(\s+#.*)?")
@@ -128,7 +154,7 @@ def _syntax(message: str) -> Problem:
     return Problem(FILE, line, column, "", f"This is not TOML: {what}.")
 
 
-_HEADER = re.compile(r"\s*\[+\s*([^\[\]]+?)\s*\]+")
+_HEADER = re.compile(r"\s*(\[+)\s*([^\[\]]+?)\s*\]+")
 _KEY = re.compile(r"""(\s*)((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
@@ -137,10 +163,15 @@ def _marks(text: str) -> dict[Keys, Position]:
     """Where tables and keys of [tool.piste] stand; tomllib tells no positions."""
     marks: dict[Keys, Position] = {}
     table: Keys = ()
+    lists: Counter[Keys] = Counter()
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
-            table = _parts(header[1])
+            table = _parts(header[2])
             marks.setdefault(table, (number, 1))
+            if header[1] == "[[":
+                lists[table] += 1
+                table = (*table, lists[table] - 1)
+                marks[table] = (number, 1)
         elif key := _KEY.match(line):
             marks.setdefault((*table, *_parts(key[2])), (number, len(key[1]) + 1))
     prefix = ("tool", "piste")

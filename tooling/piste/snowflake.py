@@ -89,7 +89,8 @@ def connect(
     _keep_quiet_in_threads()
     name = connection or environment.connection or os.environ.get("SNOWFLAKE_DEFAULT_CONNECTION_NAME") or "default"
     with _refusals(f"The connection {name!r} could not be used."):
-        account = Account(_logins(name, environment, who), environment)
+        by_identity = identity.is_ours_to_get(_configured(name))
+        account = Account(_logins(name, environment, who), environment, by_identity)
     try:
         yield account
     finally:
@@ -197,8 +198,10 @@ def _hint(error: Exception) -> str:
 class Account:
     """One environment of one Snowflake account, for as long as its session is open."""
 
-    def __init__(self, open_session: Callable[[], Session], environment: Environment) -> None:
-        self._open_session = open_session
+    def __init__(
+        self, open_session: Callable[[], Session], environment: Environment, by_identity: bool = False
+    ) -> None:
+        self._open_session, self._by_identity = open_session, by_identity
         self._session = open_session()
         self.environment = environment
         self._schema = f"{environment.database}.{environment.schema}"
@@ -282,6 +285,11 @@ class Account:
         """Append one row to the ledger."""
         text = json.dumps(body, sort_keys=True, ensure_ascii=False)
         self._sql("INSERT INTO LEDGER SELECT ?, CURRENT_TIMESTAMP(), ?, PARSE_JSON(?)", [run, event, text])
+
+    def spender(self) -> str:
+        """Who asks, by the word of GitHub's token or of Snowflake: no name that anybody could have typed."""
+        actor = identity.claims(identity.new_token()).get("actor") if self._by_identity else None
+        return f"@{actor}" if actor else str(self._sql("SELECT CURRENT_USER() AS NAME")[0]["NAME"])
 
     def pools(self) -> dict[str, Pool]:
         """The compute pools that this role may see, by name."""

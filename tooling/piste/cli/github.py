@@ -88,13 +88,16 @@ def try_(at: Place) -> int:
 
 
 @github.command("submit")
-@click.option("--allow", multiple=True, type=click.Choice(["many", "vanished"]), help="As for piste apply.")
+@click.option(
+    "--allow", multiple=True, type=click.Choice(["max-submissions", "max-vanished"]), help="As for piste apply."
+)
 @place
 @command
 def submit(at: Place, allow: Sequence[str]) -> int:
     """Submit what the plan of this commit says, and leave.
 
     What could not be submitted now is submitted by the next run: nothing waits here, and nothing is lost.
+    With reviewed_plan in [tool.piste.policy], only what merged pull requests asked for.
     """
     from piste import github as hub
     from piste import journeys, review
@@ -104,8 +107,12 @@ def submit(at: Place, allow: Sequence[str]) -> int:
     with opened(at, desired) as account:
         seen, _ = journeys.settle(desired, account)
         due = journeys.plan_live(desired, account, seen=seen)
-        workflow.summarize(review.comment(review.whole(due)))
-        _say_submitted(journeys.apply(desired, account, due, allow=allow))
+        approved = None
+        if desired.settings.policy.reviewed_plan and due.wanted:
+            approved = journeys.approve(desired, account, due, _hub(workflow), _branch())
+        refused = journeys.refusals(desired, account, due, approved)
+        workflow.summarize(review.comment(review.whole(due, refused=refused)))
+        _say_submitted(journeys.apply(desired, account, due, allow=allow, approved=approved))
     return 0
 
 
@@ -213,10 +220,12 @@ def _say(workflow: Workflow, pull_request: PullRequest, found: Review) -> None:
 
 def _say_submitted(submissions: Iterator[Submission]) -> None:
     count = 0
-    for submission in submissions:
-        click.echo(submission)
-        count += submission.job is not None
-    click.echo(f"{counted(count, 'run')} submitted" if count else "nothing to submit")
+    try:
+        for submission in submissions:
+            click.echo(submission)
+            count += submission.job is not None
+    finally:
+        click.echo(f"{counted(count, 'run')} submitted" if count else "nothing to submit")
 
 
 def _branch() -> str:

@@ -71,6 +71,7 @@ def add_model(
         else:
             there = journeys.find_model(account, wish)
             made, already = (there, True) if there else _mirrored(at, account, settings, wish, pool, secret)
+        journeys.remember(account, made)
     _say_model(made, already)
     return 0
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from piste.plan import Action
     from piste.snowflake import Account
 
-OUT_OF_DATE = 3
+OUT_OF_DATE, REFUSED = 3, 4
 WAITING_SECONDS = 15.0
 """Between two plans while there is only a queue, or the end of a back-off, to wait for."""
 
@@ -53,7 +53,9 @@ def validate(at: Place, names: Sequence[str], since: str, shape: str) -> int:
 @click.command()
 @selecting
 @click.option("--offline", is_flag=True, help="By the reports committed in git; needs no account.")
-@click.option("--check", is_flag=True, help="Exit with 3 if there is something to do.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 4 if a rule refuses some of it, with 3 if there is anything to do."
+)
 @shown_as("text", "json", "markdown")
 @place
 @command
@@ -71,16 +73,21 @@ def plan(at: Place, names: Sequence[str], since: str, offline: bool, check: bool
     if offline:
         due, unread = journeys.plan_offline(desired, names)
         click.echo(problems.to_text(unread), nl=False, err=True)
+        refused = journeys.refusals_offline(desired, due, at.environment)
     else:
         with opened(at, desired) as account:
             due = journeys.plan_live(desired, account, names)
+            refused = journeys.refusals(desired, account, due)
     if shape == "json":
-        click.echo(rendering.plan_json(due, "reports" if offline else "snowflake"), nl=False)
+        click.echo(rendering.plan_json(due, "reports" if offline else "snowflake", refused), nl=False)
     else:
         if offline and shape == "text":
             click.echo("offline: by the reports committed in git; runs in progress can't be seen", err=True)
-        said = rendering.plan_text(due) if shape == "text" else review.comment(review.whole(due, offline))
-        click.echo(said, nl=False)
+        as_text = shape == "text"
+        whole = review.whole(due, offline, refused)
+        click.echo(rendering.plan_text(due, refused) if as_text else review.comment(whole), nl=False)
+    if check and refused:
+        return REFUSED
     return OUT_OF_DATE if check and due.submissions else 0
 
 
@@ -91,7 +98,7 @@ def plan(at: Place, names: Sequence[str], since: str, offline: bool, check: bool
 @click.option(
     "--allow",
     multiple=True,
-    type=click.Choice(["many", "vanished"]),
+    type=click.Choice(["max-submissions", "max-vanished"]),
     help="Go beyond a bound of [tool.piste.policy] this time.",
 )
 @place
@@ -102,7 +109,7 @@ def apply(at: Place, names: Sequence[str], since: str, retry: Sequence[str], wai
     \b
     piste apply --wait                 and follow the jobs
     piste apply --retry soap-tiny      once more after a failure
-    piste apply --allow many           more submissions than usual
+    piste apply --allow max-submissions    more at once than usual
     """
     from piste import journeys
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from piste.journeys.approving import approve
     from piste.journeys.cleaning import delete, unneeded
     from piste.journeys.collecting import Collected, collect, settle
     from piste.journeys.comparing import compare, compare_files
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
         find_model,
         finish_mirroring,
         follow_mirroring,
+        remember,
     )
     from piste.journeys.planning import plan_live, plan_offline
     from piste.journeys.publishing import BRANCH as REPORTS_BRANCH
     from piste.journeys.publishing import Published, Publisher, publish, tell_tried
     from piste.journeys.reading import Desired, read, validate
+    from piste.journeys.refusing import refusals, refusals_offline
     from piste.journeys.reviewing import changed, cut_down, review, try_
     from piste.journeys.showing import runs_page
     from piste.journeys.submitting import Submission, apply
@@ -41,6 +44,7 @@ __all__ = [
     "add_folder",
     "all_models",
     "apply",
+    "approve",
     "begin",
     "begin_mirroring",
     "cancel",
@@ -66,6 +70,9 @@ __all__ = [
     "plan_offline",
     "publish",
     "read",
+    "refusals",
+    "refusals_offline",
+    "remember",
     "review",
     "runs_page",
     "settle",
@@ -77,15 +84,18 @@ __all__ = [
 ]
 
 _HOMES = {
+    "approving": "approve",
     "cleaning": "delete unneeded",
     "collecting": "Collected collect settle",
     "comparing": "compare compare_files",
     "history": "difference is_run log",
     "ledger": "begin import_reports",
-    "mirroring": "Mirroring add_folder all_models begin_mirroring find_model finish_mirroring follow_mirroring",
+    "mirroring": "Mirroring add_folder all_models begin_mirroring find_model finish_mirroring follow_mirroring"
+    " remember",
     "planning": "plan_live plan_offline",
     "publishing": "REPORTS_BRANCH Published Publisher publish tell_tried",
     "reading": "Desired read validate",
+    "refusing": "refusals refusals_offline",
     "reviewing": "changed cut_down review try_",
     "showing": "runs_page",
     "submitting": "Submission apply",

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from piste import git, models, observed, resources
 from piste.environment import Environment, Pool, Settings, choices
 from piste.errors import PisteError, SnowflakeRefused, SnowflakeUnreachable
+from piste.journeys.ledger import prepare
 from piste.journeys.planning import cheapest_pool
 from piste.journeys.submitting import runtime_of
 from piste.journeys.watching import OUTAGE_SECONDS
@@ -341,6 +342,15 @@ def _complete(account: Account, document: Mapping[str, Any]) -> Model:
     model = models.read_model(content)
     assert model is not None
     return model
+
+
+def remember(account: Account, model: Model) -> None:
+    """Let the ledger tell of a model, unless it does already."""
+    seen = account.observe()
+    name, said = models.pin_name(model.name), models.row(model)
+    if not any(event.run == name and event.body == said for event in seen.events):
+        prepare(account, seen.ledger)
+        account.record(name, models.MIRRORED, said)
 
 
 def all_models(account: Account) -> tuple[tuple[Model, ...], tuple[str, ...]]:

@@ -33,7 +33,8 @@ def plan_offline(desired: Desired, names: Collection[str] = ()) -> tuple[Plan, t
     runs, problems = offline_runs(desired.reports)
     desired = desired.decided(runs)
     made = plan(desired.only(names), runs)
-    return explained(replace(made, orphans=orphans(desired.variants, runs))), problems
+    gone = orphans(desired.variants, runs)
+    return explained(replace(made, orphans=gone, wanted=made.submissions)), problems
 
 
 def plan_live(
@@ -67,7 +68,8 @@ def planned(
     desired = desired.trying() if tried else desired.decided(runs, retry)
     chosen = [variant for variant in desired.only(names) if not (tried and variant.split == TEST)]
     made = plan(chosen, runs, retry, seen.at)
-    made = replace(made, orphans=orphans(desired.variants, made.runs), ledger=seen.ledger)
+    gone = orphans(desired.variants, made.runs)
+    made = replace(made, orphans=gone, ledger=seen.ledger, seen=seen, wanted=made.submissions)
     return explained(_admitted(made, desired, account)) if made.submissions else made
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from piste import data_access, observed
 from piste.environment import Environment
-from piste.errors import PolicyRefused
 from piste.experiment import TEST, Variant
 from piste.journeys.ledger import look
 from piste.journeys.planning import plan_offline, planned, pool_name
 from piste.journeys.reading import Desired
+from piste.journeys.refusing import Judged, judge, judge_offline, only, refused
 from piste.journeys.submitting import Submission, apply
 from piste.plan import Plan
-from piste.policy import at_most, refusals, too_dear
+from piste.policy import at_most
 from piste.review import Review
 from piste.run import Run
 from piste.smoke import smoke
@@ -40,7 +40,7 @@ def review(desired: Desired, base: Desired, pull_request: PullRequest, account: 
         offline=account is None,
         removed=removed(desired, base),
         credits=credits,
-        refused=_refused(desired, due, mine, credits) if account else (),
+        refused=_judged(desired, environment, account, due, mine).refusals,
         access=data_access.access(_on_every_split(desired, mine), environment.database, environment.schema),
         tried=tried,
         head=pull_request.head,
@@ -96,21 +96,12 @@ def _rate(desired: Desired, environment: Environment, due: Plan, variant: Varian
     return desired.settings.rates.get(pool.family) if pool else None
 
 
-def _refused(
-    desired: Desired, due: Plan, mine: Sequence[Variant], credits: Mapping[str, float | None]
-) -> tuple[str, ...]:
-    """By the policy of the branch that the pull request is for: the settings are from there."""
-    dear = tuple(filter(None, (too_dear(variant, credits.get(variant.label)) for variant in mine)))
-    try:
-        refusals(_of(due, mine), due.runs, desired.variants, desired.settings.policy, ())
-    except PolicyRefused as refused:
-        return (*refused.message.splitlines(), *dear)
-    return dear
-
-
-def _of(due: Plan, mine: Sequence[Variant]) -> Plan:
-    labels = {variant.label for variant in mine}
-    return replace(due, actions=tuple(action for action in due.actions if action.variant.label in labels))
+def _judged(
+    desired: Desired, environment: Environment, account: Account | None, due: Plan, mine: Sequence[Variant]
+) -> Judged:
+    """By the policy of the branch that the pull request is for: the settings are from there. Merging it approves it."""
+    asked = only(due, {variant.label for variant in mine})
+    return judge(desired, account, asked) if account else judge_offline(desired, environment, asked)
 
 
 def cut_down(desired: Desired, names: Collection[str]) -> tuple[Desired, tuple[str, ...]]:
@@ -134,7 +125,9 @@ def try_(
     asked = replace(desired, variants=(*desired.variants, *chosen) if cut else desired.variants)
     names = [variant.title for variant in chosen]
     due = planned(asked, account, look(asked, account), names, names, tried=True)
-    refusals(due, due.runs, desired.variants, desired.settings.policy, ("vanished",))
+    judged = judge(asked, account, due, allow=("max-vanished",))
+    if judged.nothing_goes:
+        raise refused(judged.refusals, "Nothing was submitted.")
     yield from apply(asked, account, due, tried=True, origin=_origin(pull_request, cut))
 
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from piste import ending, git, repository, resources
+from piste.approvals import Approval
+from piste.asked import Asked
 from piste.cost import token_price
 from piste.environment import Environment, Pool, Runtime, Settings
-from piste.errors import PisteError, PolicyRefused, SnowflakeRefused, SnowflakeUnreachable
+from piste.errors import PisteError, SnowflakeRefused, SnowflakeUnreachable
 from piste.journeys.ledger import claim_row, prepare
 from piste.journeys.planning import pool_name
 from piste.journeys.reading import Desired
+from piste.journeys.refusing import Judged, judge, refused, told_by_ledger
 from piste.observed import is_closed
 from piste.payload import Payload, payload
 from piste.plan import Action, Plan
-from piste.policy import at_most, refusals, too_dear
+from piste.policy import ALLOWANCES
 from piste.run import Run
 
 if TYPE_CHECKING:
@@ -51,34 +54,41 @@ def apply(
     tried: bool = False,
     allow: Collection[str] = (),
     origin: Mapping[str, Any] = MappingProxyType({}),
+    approved: Sequence[Approval] | None = None,
 ) -> Iterator[Submission]:
     """Submit what the plan says, one claim each. `tried` marks runs that come from somebody's working tree.
 
     `allow` names the rules of [tool.piste.policy] that need not hold this time. `origin` is what is to be recorded
-    besides what git and the environment tell.
+    besides what git and the environment tell. `approved` is what merged pull requests asked for; the ledger tells it
+    otherwise.
 
     Raises:
-        PolicyRefused: too many submissions, or one that may cost more than its experiment allows: none was made.
+        PolicyRefused: nothing was submitted; or, at the end, what is refused by a rule of `policy_rules.ALONE` was not.
         PisteError: a pool or a runtime is missing; then nothing was submitted.
     """
-    if not tried:
-        refusals(due, due.runs, desired.variants, desired.settings.policy, allow)
-    jobs = _jobs(desired, account, due)
+    approved = None if tried else told_by_ledger(desired, due) if approved is None else approved
+    spender = account.spender() if due.submissions else ""
+    judged = judge(desired, account, due, approved, {*allow, *(ALLOWANCES if tried else ())}, spender)
+    if judged.nothing_goes:
+        raise refused(judged.refusals, "Nothing was submitted.")
+    jobs = _jobs(desired, account, due, judged)
     archived = [] if tried else [run for run in due.orphans if not run.archived and ending.is_over(run)]
-    if not jobs and not archived:
-        return
-    prepare(account, due.ledger)
-    origin = {**git.provenance(desired.root), **origin, **({"tried": True} if tried else {})}
-    for job in jobs:
-        yield _submit(account, job, origin)
-    for run in archived:
-        account.record(run.name, "archived", {"actor": origin["actor"], "commit": origin["commit"]})
+    if jobs or archived:
+        prepare(account, due.ledger)
+        origin = {**git.provenance(desired.root), **origin, **({"tried": True} if tried else {})}
+        for job in jobs:
+            yield _submit(account, job, {**origin, **job.told})
+        for run in archived:
+            account.record(run.name, "archived", {"actor": origin["actor"], "commit": origin["commit"]})
+    if judged.refusals:
+        raise refused(judged.refusals, "The rest was submitted." if jobs else "Nothing was submitted.")
 
 
 @dataclass(frozen=True)
 class _Job:
     """An action with where and on what it is to run; `credits` is what it may cost at most, `rate` what a
-    node costs an hour, `token_rates` what a hosted model's tokens cost a million; None without a price."""
+    node costs an hour, `token_rates` what a hosted model's tokens cost a million; None without a price.
+    `told` is who pays, and the pull request that asked."""
 
     action: Action
     payload: Payload
@@ -88,26 +98,29 @@ class _Job:
     credits: float | None
     rate: float | None
     token_rates: tuple[float, float] | None
+    told: Mapping[str, Any]
 
 
-def _jobs(desired: Desired, account: Account, due: Plan) -> list[_Job]:
-    if not due.submissions:
+def _jobs(desired: Desired, account: Account, due: Plan, judged: Judged) -> list[_Job]:
+    actions = [action for action in due.submissions if action.variant.label not in judged.titles]
+    if not actions:
         return []
     pools, code = due.pools or account.pools(), resources.payload_files()
-    return [_job(desired, _pool(account.environment, pools, action), code, action) for action in due.submissions]
+    return [
+        _job(desired, _pool(account.environment, pools, action), code, action, judged.asked[action.variant.label])
+        for action in actions
+    ]
 
 
-def _job(desired: Desired, pool: Pool, code: Mapping[str, bytes], action: Action) -> _Job:
+def _job(desired: Desired, pool: Pool, code: Mapping[str, bytes], action: Action, asked: Asked) -> _Job:
     train = action.variant.spec["experiment"]["train"]
     rate = desired.settings.rates.get(pool.family)
-    credits = at_most(action.variant, rate)
-    if refused := too_dear(action.variant, credits):
-        raise PolicyRefused(refused, "Lower compute.timeout, or raise compute.max_credits. Nothing was submitted.")
     runtime = runtime_of(desired.settings, train.get("runtime", ""))
     files = repository.declared_files(desired.root, desired.experiment(action.variant.experiment))
     made = payload(action, code, files, (desired.settings_root / runtime.lock).read_bytes())
     tokens = token_price(train["hosted"], desired.settings.token_credits) if "hosted" in train else None
-    return _Job(action, made, pool, runtime, train.get("nodes", 1), credits, rate, tokens)
+    told = {"spender": asked.spender, **({"approved": asked.approved} if asked.approved else {})}
+    return _Job(action, made, pool, runtime, train.get("nodes", 1), asked.credits, rate, tokens, told)
 
 
 def _pool(environment: Environment, pools: Mapping[str, Pool], action: Action) -> Pool:
