@@ -161,6 +161,12 @@ def until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+def told(place: Stack, name: str) -> Any:
+    """The licences that the ledger tells of a model."""
+    query = f"SELECT BODY:licence::VARCHAR FROM LEDGER WHERE EVENT = 'mirrored' AND BODY:name::VARCHAR = '{name}'"
+    return json.loads(place.world.rows(query))
+
+
 def test_a_folder_of_this_machine(place: Stack, tmp_path: Path) -> None:
     folder = tmp_path / "our base"
     (folder / "onnx").mkdir(parents=True)
@@ -177,6 +183,7 @@ def test_a_folder_of_this_machine(place: Stack, tmp_path: Path) -> None:
     assert said["files"]["model.safetensors"] == {"sha256": sha256(WEIGHTS["model.safetensors"]), "bytes": 300_000}
     again = place.piste("model", "add", "ours", "--from", str(folder))
     assert (again.code, again.err) == (0, "nothing to do\n")
+    assert told(place, "ours") == [["ours-1"]], "once, where whoever may only look can read it"
     (folder / "config.json").write_bytes(b"[]")
     other = place.piste("model", "add", "ours", "--from", str(folder))
     assert (other.code, other.out) == (1, "")

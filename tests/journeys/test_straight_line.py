@@ -57,6 +57,25 @@ def test_a_run_that_may_cost_too_much_is_refused_and_nothing_is_submitted(world:
     world.git("checkout", "-q", ".")
 
 
+def test_what_the_policy_refuses_is_said_by_the_plan_and_is_not_submitted(world: World) -> None:
+    bounds = (
+        '[tool.piste.policy]\nmax_credits_per_action = 0.01\nallowed_families = ["GPU_*"]\nmax_credits_per_month = 9\n'
+    )
+    settings = (world.root / "pyproject.toml").read_text()
+    world.write("pyproject.toml", settings.replace("[tool.piste.policy]\n", bounds))
+    found = world.piste("plan", "--format", "json").json()["refused"]
+    both = [
+        (rule, name) for rule in ("max-credits-per-action", "allowed-families") for name in ("tiny-base", "tiny-lora")
+    ]
+    assert [(one["rule"], one["title"]) for one in found] == both
+    assert "allowed-families: the instance family is CPU_X64_S, not one of GPU_*" in world.piste("plan").out
+    assert world.piste("plan", "--check").code == 4
+    done = world.piste("apply")
+    assert (done.code, done.err.splitlines()[-1]) == (4, "Nothing was submitted.")
+    assert world.statuses() == {}
+    world.git("checkout", "-q", ".")
+
+
 def test_apply_trains_and_evaluates(world: World) -> None:
     done = world.piste("apply", "--wait")
     assert done.code == 0, done.out + done.err

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from workflows.rehearsal import Rehearsal
+import json
+import subprocess
+import sys
+
+from workflows.hub import REPOSITORY, Pull
+from workflows.rehearsal import Rehearsal, surroundings
 
 
 def test_a_fork_gets_its_plan_without_credentials(repository: Rehearsal) -> None:
@@ -102,3 +107,68 @@ def test_the_buttons_and_the_schedule_do_the_same(repository: Rehearsal) -> None
     assert "report: pressed valid JSON 1.00" in repository.dispatched("report").summary
     reports = [one for one in repository.hub.pulls.values() if one.branch == "piste/reports" and one.state == "open"]
     assert [one.title for one in reports] == ["report: pressed valid JSON 1.00"]
+
+
+def submit(repository: Rehearsal, connection: str = "globe") -> subprocess.CompletedProcess[str]:
+    """What the step of the workflow does on what main is, without act around it."""
+    repository.on_branch("main")
+    event = repository.directory / "event.json"
+    event.write_text(json.dumps({"ref": "refs/heads/main"}))
+    told = {
+        "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_REF": "refs/heads/main",
+        "GITHUB_REPOSITORY": REPOSITORY,
+        "GITHUB_API_URL": repository.hub.url,
+        "GITHUB_TOKEN": repository.hub.job("submit", "contents:read", "pull-requests:read"),
+        "GITHUB_STEP_SUMMARY": str(repository.directory / "summary.md"),
+        "SNOWFLAKE_HOME": str(repository.stack.world.home),
+    }
+    command = [sys.executable, "-m", "piste", "--root", str(repository.clone), "--connection", connection]
+    return subprocess.run(
+        [*command, "github", "submit"], env=surroundings() | told, capture_output=True, text=True, check=False
+    )
+
+
+def merged(repository: Rehearsal, name: str, number: int) -> Pull:
+    repository.on_branch(name)
+    repository.add(name, number)
+    repository.push(f"Add {name}")
+    pull = repository.open(f"Add {name}")
+    repository.merge(pull)
+    return pull
+
+
+def test_a_failed_submit_and_three_merges_later_exactly_what_was_approved_is_submitted(repository: Rehearsal) -> None:
+    repository.on_branch("main")
+    with (repository.clone / "pyproject.toml").open("a") as settings:
+        settings.write("\n[tool.piste.policy]\nreviewed_plan = true\n")
+    repository.push("Review what is submitted", "main")
+    first = merged(repository, "first", 5001)
+    assert submit(repository, "nowhere").returncode == 1
+    repository.on_branch("main")
+    repository.add("pushed", 5009)
+    repository.push("Past review", "main")
+    second = merged(repository, "second", 5002)
+    for name in ("notes", "more-notes"):
+        repository.on_branch(name)
+        (repository.clone / f"{name}.md").write_text("Nothing to train.\n")
+        repository.push(f"Add {name}")
+        repository.merge(repository.open(f"Add {name}"))
+
+    done = submit(repository)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert [line.partition(":")[0] for line in done.stdout.splitlines() if ": submitted" in line] == [
+        "first",
+        "second",
+    ]
+    assert "2 runs submitted" in done.stdout
+    assert "reviewed-plan: pushed: no merged pull request asked for training" in done.stderr
+    assert "The rest was submitted." in done.stderr
+    assert "> **Refused** by `reviewed-plan`." in (repository.directory / "summary.md").read_text()
+    repository.stack.until_jobs_ended()
+    trained = repository.stack.trainings
+    assert (trained[5001], trained[5002], trained[5009]) == (1, 1, 0)
+    query = "SELECT BODY:other::VARCHAR FROM LEDGER WHERE EVENT = 'approved' ORDER BY BODY:other::INTEGER"
+    approved = [one for (one,) in json.loads(repository.stack.world.rows(query))]
+    assert approved == [str(first.number), str(second.number)]

@@ -204,7 +204,8 @@ def _review(at: Place, pull_request: PullRequest, offline: bool, artifact: Path 
         with opened(at, desired) as account:
             found = journeys.review(desired, base, pull_request, account)
     if artifact:
-        artifact.write_text(rendering.plan_json(found.plan, "reports" if offline else "snowflake"), encoding="utf-8")
+        said = rendering.plan_json(found.plan, "reports" if offline else "snowflake", found.refused)
+        artifact.write_text(said, encoding="utf-8")
     return found
 
 
