@@ -129,6 +129,14 @@ def test_a_token_of_one_s_own_is_left_alone(globe: Globe, issuer: Issuer, monkey
     assert issuer.asked == []
 
 
+def test_whose_month_it_is_nobody_can_type(logged_in: Account, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub's token says it of a job; without one, or of a token that says nothing, Snowflake's user counts."""
+    monkeypatch.setenv("GITHUB_ACTOR", "typed")
+    assert logged_in.spender() == "LOOKER"
+    issuer.claims["actor"] = "ana"
+    assert logged_in.spender() == "@ana"
+
+
 def test_statements_say_who_asks(globe: Globe, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parameters are those that the server's reply to the login tells back."""
     monkeypatch.setenv("SNOWFLAKE_CONNECTIONS", connections(globe.connection, **OIDC))

@@ -18,6 +18,7 @@ from piste import journeys, models, review, settings
 from piste.cli import main
 from piste.errors import PolicyRefused
 from piste.github import PullRequest
+from piste.journeys import refusing
 from piste.observed import runs
 
 PULL = PullRequest(7, "branch", "4be1c0ffee", "0ba5e")
@@ -104,6 +105,14 @@ def test_the_check_of_a_fork_s_pull_request_fails(
     assert invoke(*command, *artifact).exit_code == 4
     assert "**Refused** by `allowed-owners`." in (tmp_path / "summary.md").read_text()
     assert [one["title"] for one in json.loads((tmp_path / "plan.json").read_text())["refused"]] == ["two"]
+
+
+def test_no_document_is_read_where_no_rule_needs_it(proposed: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan of 10,000 new experiments may not read them all for a policy that says nothing."""
+    read = []
+    monkeypatch.setattr(refusing, "asked", lambda variant, *_: read.append(variant.title))
+    assert invoke("--root", str(proposed.root), "plan", "--offline").exit_code == 0
+    assert read == []
 
 
 def test_at_a_desk(proposed: World) -> None:
