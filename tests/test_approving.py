@@ -201,7 +201,17 @@ def test_what_was_pushed_before_a_branch_began_is_not_approved_by_its_merge(plac
     assert [one.partition(":")[0] for one in refused] == ["pushed"]
 
 
-def test_neither_a_row_nor_a_pull_request_elsewhere_approves(place: Place) -> None:
+def test_what_was_merged_elsewhere_is_not_approved_here(place: Place) -> None:
+    pull = place.pull(lambda: place.add("a", 1))
+    pull.base = "feature"
+    place.merge(pull)
+    submitted, refused = place.submit()
+    assert submitted == []
+    assert [one.partition(":")[0] for one in refused] == ["a"]
+    assert place.rows == []
+
+
+def test_neither_a_row_nor_a_pull_request_that_is_open_approves(place: Place) -> None:
     unmerged = place.pull(lambda: place.add("a", 1))
     place.merge(place.pull(lambda: place.add("b", 2)))
     place.git("merge", "-q", "--no-ff", "-m", "By hand", "branch-1")

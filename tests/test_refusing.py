@@ -156,6 +156,20 @@ def rules(world: World, on: MemoryAccount) -> list[str]:
     return [one.rule for one in journeys.refusals(desired, on, journeys.plan_live(desired, on))]
 
 
+def test_what_waits_for_a_place_counts_for_the_plan_and_not_as_submitted(proposed: World) -> None:
+    on = account(memory(nodes=1))
+    policy(proposed, max_submissions=1)
+    text = (proposed.root / "pyproject.toml").read_text()
+    proposed.write(
+        "pyproject.toml", text.replace("max_submissions = 1000\n", "").replace("backlog = 1000", "backlog = 0")
+    )
+    due = journeys.plan_live(journeys.read(proposed.root), on)
+    assert (len(due.submissions), len(due.wanted)) == (1, 3)
+    assert rules(proposed, on) == []
+    policy(proposed, max_credits_per_plan=0.5)
+    assert rules(proposed, on) == ["max-credits-per-plan"]
+
+
 def test_a_month_is_of_whoever_snowflake_names_and_what_was_tried_counts(
     proposed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ class Pull:
     commits: list[str] = field(default_factory=list)
     fork: bool = False
     merged_by: str = "maria"
+    base: str = "main"
 
 
 @dataclass
@@ -120,7 +121,7 @@ class Hub:
             "user": {"login": pull.user, "type": "User"},
             "labels": [{"name": name} for name in pull.labels],
             "head": {"ref": pull.branch, "sha": self.sha(reference), "repo": elsewhere if pull.fork else home},
-            "base": {"ref": "main", "sha": self.sha("refs/heads/main"), "repo": home},
+            "base": {"ref": pull.base, "sha": self.sha(f"refs/heads/{pull.base}"), "repo": home},
         }
 
 
