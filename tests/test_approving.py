@@ -250,6 +250,19 @@ def test_a_desk_goes_by_the_ledger(place: Place) -> None:
     assert [one.partition(":")[0] for one in refused] == ["b"]
 
 
+def test_a_branch_without_a_common_past_approves_nothing(place: Place) -> None:
+    place.git("checkout", "-q", "--orphan", "stranger")
+    place.add("a", 1)
+    place.world.commit("Out of nowhere")
+    pull = place.hub.open("stranger", "Out of nowhere")
+    place.git("push", "-q", "origin", "HEAD:refs/heads/stranger", f"HEAD:refs/pull/{pull.number}/head")
+    place.git("checkout", "-q", "main")
+    place.push(lambda: place.add("a", 1))
+    pull.commits, pull.merged_at = [place.git("rev-parse", "HEAD")], "2026-11-28T10:00:00Z"
+    submitted, refused = place.submit()
+    assert (submitted, [one.partition(":")[0] for one in refused]) == ([], ["a"])
+
+
 def test_it_needs_history(place: Place, tmp_path: Path) -> None:
     place.merge(place.pull(lambda: place.add("a", 1)))
     shallow = tmp_path / "shallow"

@@ -105,7 +105,9 @@ def test_what_it_reads_and_runs_is_named_where_something_would_run() -> None:
 
 def test_the_author_is_told_what_is_next() -> None:
     asked = many(1)
-    assert "Merge it" in comment(reviewed(asked, mine=1))
+    assert "Merge it: what is listed is submitted then" in comment(reviewed(asked, mine=1))
+    approving = comment(replace(reviewed(asked, mine=1), approves=True))
+    assert "Merge it: that approves what is listed, at these prices; it is submitted then" in approving
     assert "piste:smoke" not in comment(replace(reviewed(asked, mine=1), triable=False))
     assert "Merging this trains and evaluates nothing." in comment(reviewed(asked, mine=1, kept=1))
     rule = Refusal("max-submissions", "", "30 jobs would be submitted at once", "If that is meant, say so.")

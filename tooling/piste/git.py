@@ -175,8 +175,8 @@ def is_shallow(root: Path) -> bool:
 
 
 def merge_base(root: Path, commit: str, other: str) -> str:
-    """The last commit that both have in their past."""
-    return _do(root, "merge-base", commit, other)
+    """The last commit that both have in their past; "" without one."""
+    return git(root, "merge-base", commit, other) or ""
 
 
 def fetch_commit(root: Path, commit: str, reference: str, token: str = "") -> None:

@@ -41,7 +41,7 @@ class Review:
 
     `removed` are experiments that it takes away. `credits` is what each action may cost at most, None without a price.
     `refused` is what a policy says against it. `tried` are runs that were asked for from this pull request. `head` is
-    its commit. `triable` says that a label can try it.
+    its commit. `triable` says that a label can try it, `approves` that merging it is what lets it be submitted.
     """
 
     plan: Plan
@@ -54,6 +54,7 @@ class Review:
     tried: Sequence[Run] = ()
     head: str = ""
     triable: bool = False
+    approves: bool = False
 
     @property
     def changed(self) -> tuple[Action, ...]:
@@ -276,7 +277,8 @@ def _next(review: Review) -> str:
         if review.triable
         else ""
     )
-    return f"Merge it: what is listed is submitted then, and the report comes back to `main`.{tried}"
+    then = "that approves what is listed, at these prices; it is" if review.approves else "what is listed is"
+    return f"Merge it: {then} submitted then, and the report comes back to `main`.{tried}"
 
 
 def cell(text: str) -> str:

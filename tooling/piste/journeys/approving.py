@@ -82,6 +82,8 @@ def _approval(desired: Desired, account: Account, due: Plan, merged: Merged, tok
     root = desired.root
     git.fetch_commit(root, merged.head, f"refs/pull/{merged.number}/head", token)
     began = git.merge_base(root, merged.head, f"{merged.commit}^1")
+    if not began:
+        return Approval(merged.number, merged.head, merged.actor, {})
     after, before = (_pairs(desired, account, due, commit) for commit in (merged.head, began))
     return Approval(merged.number, merged.head, merged.actor, approvals.new(after, before))
 

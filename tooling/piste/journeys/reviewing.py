@@ -45,6 +45,7 @@ def review(desired: Desired, base: Desired, pull_request: PullRequest, account: 
         tried=tried,
         head=pull_request.head,
         triable=account is not None and not pull_request.fork,
+        approves=desired.settings.policy.reviewed_plan,
     )
 
 
