@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from piste import settings
+from piste.environment import PolicyException
 from piste.errors import InvalidInput, PisteError
 from piste.resources import schema
 from piste.settings import Environment, Policy, Runtime, Settings
@@ -43,6 +44,21 @@ max_submissions = 5
 max_vanished = 0.5
 resume_days = 0
 backlog = 0.5
+allowed_pools = ["PISTE_*"]
+
+[[tool.piste.policy.exceptions]]
+rule = "allowed-pools"
+experiment = "soap-*"
+owner = "@ana"
+until = 2026-12-31
+reason = "The pilot."
+
+[[tool.piste.policy.exceptions]]
+rule = "reviewed-plan"
+experiment = "notes"
+owner = "@bob"
+until = "2027-01-31"
+reason = "Pushed."
 """
 
 
@@ -61,7 +77,17 @@ def test_everything(tmp_path: Path) -> None:
         {"dev": dev, "prod": Environment("prod", "PISTE", "PROD", role="RUNNER")},
         {"cpu-2026.11": Runtime("cpu-2026.11", "cpu.txt")},
         {"CPU_X64_S": 0.11},
-        Policy(max_submissions=5, max_vanished=0.5, resume_days=0, backlog=0.5),
+        Policy(
+            max_submissions=5,
+            max_vanished=0.5,
+            resume_days=0,
+            backlog=0.5,
+            allowed_pools=("PISTE_*",),
+            exceptions=(
+                PolicyException("allowed-pools", "soap-*", "@ana", "2026-12-31", "The pilot."),
+                PolicyException("reviewed-plan", "notes", "@bob", "2027-01-31", "Pushed."),
+            ),
+        ),
     )
 
 
@@ -92,6 +118,13 @@ def test_nothing(tmp_path: Path) -> None:
         ("resume_days = 0", "resume_days = -1", (29, "tool.piste.policy.resume_days")),
         ("backlog = 0.5", "backlog = -1", (30, "tool.piste.policy.backlog")),
         ("backlog = 0.5", "backlog = inf", (30, "tool.piste.policy.backlog")),
+        ('["PISTE_*"]', '"PISTE_*"', (31, "tool.piste.policy.allowed_pools")),
+        ('"allowed-pools"', '"allowed-pool"', (34, "tool.piste.policy.exceptions[0].rule")),
+        ('owner = "@ana"\n', "", (33, "tool.piste.policy.exceptions[0].owner")),
+        ("until = 2026-12-31", "until = 2026", (37, "tool.piste.policy.exceptions[0].until")),
+        ('"2027-01-31"', '"2027-02-31"', (44, "tool.piste.policy.exceptions[1].until")),
+        ('"2027-01-31"', '"soon"', (44, "tool.piste.policy.exceptions[1].until")),
+        ('reason = "Pushed."', 'reasons = "Pushed."', (45, "tool.piste.policy.exceptions[1].reasons")),
     ],
 )
 def test_problems_have_their_line(old: str, new: str, place: tuple[int, str], tmp_path: Path) -> None:
