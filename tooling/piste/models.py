@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-import yaml
-
 from piste.errors import PisteError
 from piste.garbage import size
 
@@ -212,6 +210,8 @@ def licence(card: str, told: str) -> str:
     Raises:
         PisteError: neither says it, or they say different things.
     """
+    import yaml
+
     front = _FRONT.match(card.removeprefix("\ufeff"))
     try:
         read = yaml.safe_load(front[1]) if front else {}
