@@ -169,6 +169,13 @@ def selected(desired: journeys.Desired, *words: str) -> list[str]:
     return [one.experiment for one in desired.only(words)]
 
 
+def test_a_workflow_hands_over_all_words_as_one(world: World) -> None:
+    apart, together = world.piste("plan", "--offline", "a", "tag:n*"), world.piste("plan", "--offline", " a  tag:n* ")
+    assert (apart.code, together.code) == (0, 0), together.err
+    assert apart.out == together.out
+    assert world.piste("plan", "--offline", "").out == world.piste("plan", "--offline").out
+
+
 def test_changed_since_narrows_what_words_select(world: World) -> None:
     for name in "ac":
         world.edit(f"experiments/{name}/recipe.yaml", micro_batch_size=2)

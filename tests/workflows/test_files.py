@@ -50,6 +50,7 @@ ALLOWED = {
     "check/checked": {},
     "plan/offline": {"contents": "read"},
     "plan/live": {"contents": "read", "id-token": "write", "pull-requests": "write"},
+    "plan/selected": {"contents": "read", "id-token": "write"},
     "plan/try": {"contents": "read", "id-token": "write", "issues": "write", "pull-requests": "write"},
     "report/report": {"contents": "write", "id-token": "write", "pull-requests": "write"},
     "submit/submit": {"contents": "read", "id-token": "write", "pull-requests": "read"},
@@ -66,6 +67,7 @@ def test_who_may_log_in_runs_in_a_protected_environment() -> None:
     with_identity = {name for name, allowed in ALLOWED.items() if "id-token" in allowed and name in environments}
     assert {name: environments[name] for name in with_identity} == {
         "plan/live": "piste-look",
+        "plan/selected": "piste-look",
         "plan/try": "piste-try",
         "report/report": "piste-submit",
         "submit/submit": "piste-submit",
@@ -87,6 +89,11 @@ def test_a_job_with_credentials_on_a_pull_request_runs_the_base() -> None:
         assert merged["with"] == {"path": "pull-request", "persist-credentials": "false"}
         assert setup == {"uses": "./.github/actions/setup"}
         assert command["run"].startswith(".venv/bin/piste --root pull-request --settings . github ")
+
+
+def test_a_plan_by_hand_is_of_the_default_branch() -> None:
+    job = parsed(ROOT / ".github/workflows/plan.yml")["jobs"]["selected"]
+    assert "github.ref_name == github.event.repository.default_branch" in job["if"]
 
 
 def test_no_workflow_runs_what_a_stranger_wrote_with_credentials() -> None:

@@ -35,7 +35,14 @@ class Place:
 
 
 place = click.make_pass_decorator(Place)
-names = click.argument("names", nargs=-1, metavar="[NAME]...")
+
+
+def _words(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    """No name has a space, so a workflow may hand over all of them as one text."""
+    return tuple(word for text in given for word in text.split())
+
+
+names = click.argument("names", nargs=-1, metavar="[NAME]...", callback=_words)
 
 
 def selecting(function: Callable[..., Any]) -> Callable[..., Any]:
