@@ -9,6 +9,7 @@ import pytest
 
 from builders import baseline, experiment, run, variant
 from piste import nearest
+from piste.digest import normal
 from piste.experiment import Variant
 from piste.nearest import explained
 from piste.plan import Like, Plan, Verb, plan
@@ -46,6 +47,15 @@ def test_the_fewest_fields_win_and_of_equals_the_latest() -> None:
     assert found is not None
     assert found.run == late
     assert [change.path for change in found.changes] == ["recipe.optimizer.learning_rate"]
+
+
+def test_a_number_that_came_back_as_another_kind_is_the_same() -> None:
+    changes = {"recipe.optimizer.weight_decay": 0.0, "recipe.model.dropout": 2.0, "recipe.data.share": 1.0}
+    before = ran("other", changes)
+    back = replace(before, spec=normal(before.spec))
+    found = like(variant("mine", **changes, **{"recipe.optimizer.learning_rate": 3e-4}), back)
+    assert found is not None
+    assert len(found.changes) == 1
 
 
 def test_its_own_experiment_comes_first() -> None:
