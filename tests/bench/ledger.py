@@ -53,7 +53,7 @@ def ledger(directory: Path, home: Path, count: int) -> None:
 
 
 def _is_ours(sql: str) -> bool:
-    return not sql.upper().startswith(("USE ", "ALTER SESSION", "SELECT CURRENT_"))
+    return not sql.upper().startswith(("USE ", "ALTER SESSION", "SELECT CURRENT_", "SELECT SYSTEM$CANCEL"))
 
 
 def _apart(read: repository.Repository) -> None:
@@ -87,7 +87,8 @@ def _remember(connection: dict[str, object], variants: tuple[Variant, ...], coun
 def _rows(of: Variant, before: int) -> Iterator[tuple[str, str, str]]:
     """Of a run that ended well; `before` makes it one of an earlier recipe."""
     digests = {**of.digests.told, "training": f"{before:02d}{of.digests.training[2:]}"} if before else of.digests.told
-    name = f"RUN_{digests['training'][:12].upper()}_1"
+    evaluated = "" if of.trains else f"_{digests['suite'][:12].upper()}"
+    name = f"RUN_{digests['training'][:12].upper()}{evaluated}_1"
     steps = ["train", "generate", "score"] if of.trains else ["generate", "score"]
     provenance = {"actor": "@ana", "commit": "3f2c9d1aa0", "branch": "main", "tried": bool(before)}
     claimed = {"experiment": of.experiment, "variant": "", "digests": digests, "steps": steps, "spec": of.spec}
