@@ -99,7 +99,7 @@ def _dbt(tool: Path, root: Path, units: int) -> tuple[str, str, Measured]:
     models = root / "models"
     models.mkdir(parents=True)
     flags = "flags: {send_anonymous_usage_stats: false}"
-    (root / "dbt_project.yml").write_text(f"name: many\nversion: '1'\nprofile: many\n{flags}\n")
+    (root / "dbt_project.yml").write_text(f"name: many\nversion: '1.0.0'\nprofile: many\n{flags}\n")
     (root / "profiles.yml").write_text("many: {target: dev, outputs: {dev: {type: duckdb, path: ':memory:'}}}\n")
     for number in range(units):
         (models / f"notes_{number:06}.sql").write_text(f"select {number} as id, 'note' as note\n")
