@@ -8,16 +8,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from builders import baseline, experiment, run, variant
 from piste.cost import Estimate
 from piste.environment import Pool
 from piste.estimate import Prices, priced, total
 from piste.experiment import Variant
+from piste.nearest import explained
 from piste.plan import Action, plan
 from piste.rendering import cost_text, plan_json, plan_text
 from piste.report.result import cost_of
 from piste.report.sections import _estimate
+from piste.resources import schema
 from piste.run import Run, Status
 from piste.variants import variants
 
@@ -129,7 +132,8 @@ def test_totals() -> None:
     assert plan_text(made).splitlines()[-1] == (
         "together at most 5.36 credits; 1.34 by like runs; not in it: 1 without like runs"
     )
-    told = json.loads(plan_json(made, "snowflake"))
+    told = json.loads(plan_json(explained(made), "snowflake"))
+    assert list(Draft202012Validator(schema("plan")).iter_errors(told)) == []
     assert told["cost"]["at_most"] == 5.36
     assert [one["cost"]["basis"] for one in told["actions"]] == ["1 run of it", ""]
     assert total(plan(asked, []).actions) is None
