@@ -125,7 +125,9 @@ def same_size(root: Path, chance: random.Random) -> None:
 
 def renamed(root: Path, chance: random.Random) -> None:
     folder = some(root, chance, "experiment.yaml").parent
-    folder.rename(folder.with_name(chance.choice(("notes-7", "Bad_Name", "a-b", f"x{chance.randrange(99)}"))))
+    target = folder.with_name(chance.choice(("notes-7", "Bad_Name", "a-b", f"x{chance.randrange(99)}")))
+    if not target.exists():
+        folder.rename(target)
 
 
 def renamed_file(root: Path, chance: random.Random) -> None:
