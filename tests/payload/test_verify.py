@@ -181,3 +181,11 @@ def test_failures_have_a_kind_and_no_text_of_the_log(
     assert (found["kind"], found["type"]) == (kind, type_)
     assert told in found["message"]
     assert "smith" not in json.dumps(found).lower()
+
+
+def test_the_buffers_of_its_port_are_dropped_and_no_others(tmp_path: Path) -> None:
+    names = [f"deepspeed_allreduce_buffer_0_127.0.0.1_{port}_0" for port in (32801, 32802)]
+    for name in (*names, "psm_32801_0"):
+        (tmp_path / name).touch()
+    training.drop_buffers(32801, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {names[1], "psm_32801_0"}
