@@ -88,6 +88,15 @@ class Rehearsal:
         recipe = {**RECIPE, "train_iters": iterations, "optimizer": {"learning_rate": iterations / 1e6}}
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
 
+    def add_by_pull_request(self, name: str, iterations: int) -> Pull:
+        """The same, from a branch of its name that was merged."""
+        self.on_branch(name)
+        self.add(name, iterations)
+        self.push(f"Add {name}")
+        pull = self.open(f"Add {name}")
+        self.merge(pull)
+        return pull
+
     def commit(self, message: str) -> str:
         self.git("add", "-A")
         self.git("commit", "-q", "--allow-empty", "-m", message)

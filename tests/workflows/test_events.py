@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from workflows.hub import REPOSITORY, Pull
+from workflows.hub import REPOSITORY
 from workflows.rehearsal import Rehearsal, surroundings
 
 
@@ -130,26 +130,17 @@ def submit(repository: Rehearsal, connection: str = "globe") -> subprocess.Compl
     )
 
 
-def merged(repository: Rehearsal, name: str, number: int) -> Pull:
-    repository.on_branch(name)
-    repository.add(name, number)
-    repository.push(f"Add {name}")
-    pull = repository.open(f"Add {name}")
-    repository.merge(pull)
-    return pull
-
-
 def test_a_failed_submit_and_three_merges_later_exactly_what_was_approved_is_submitted(repository: Rehearsal) -> None:
     repository.on_branch("main")
     with (repository.clone / "pyproject.toml").open("a") as settings:
         settings.write("\n[tool.piste.policy]\nreviewed_plan = true\n")
     repository.push("Review what is submitted", "main")
-    first = merged(repository, "first", 5001)
+    first = repository.add_by_pull_request("first", 5001)
     assert submit(repository, "nowhere").returncode == 1
     repository.on_branch("main")
     repository.add("pushed", 5009)
     repository.push("Past review", "main")
-    second = merged(repository, "second", 5002)
+    second = repository.add_by_pull_request("second", 5002)
     for name in ("notes", "more-notes"):
         repository.on_branch(name)
         (repository.clone / f"{name}.md").write_text("Nothing to train.\n")

@@ -13,11 +13,7 @@ from workflows.rehearsal import Ran, Rehearsal
 
 def ended(repository: Rehearsal, name: str, number: int) -> Pull:
     """An experiment that was merged, ran, and has no report yet; its pull request."""
-    repository.on_branch(name)
-    repository.add(name, number)
-    repository.push(f"Add {name}")
-    pull = repository.open(f"Add {name}")
-    repository.merge(pull)
+    pull = repository.add_by_pull_request(name, number)
     repository.stack.globe.set_nodes("PISTE_CPU", 0)  # so that the report that submit asks for comes too early
     assert f"{name}: submitted" in repository.pushed().log
     repository.stack.globe.set_nodes("PISTE_CPU", 3)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from piste import cost
 from piste.change_rules import defaults
@@ -79,7 +78,7 @@ class _Past:
         self.evaluated: dict[str, list[Run]] = defaultdict(list)
         for run in runs:
             if _went_well(run):
-                kind = _Kind(run.steps[0], str(run.provenance.get("family") or ""), int(_nodes_of(run)))
+                kind = _Kind(run.steps[0], str(run.provenance.get("family") or ""), run.nodes)
                 self.of_experiment[kind, run.experiment].append(run)
                 self.of_model[kind, _model(run.spec)].append(run)
                 self.evaluated[run.digests.generation].append(run)
@@ -89,7 +88,8 @@ class _Past:
         nodes = int(variant.spec["experiment"]["train"].get("nodes", 1))
         rate = self.prices.rates.get(family)
         like, basis = self._like(_Kind(action.steps[0], family, nodes), variant)
-        took = [cost.billed(_seconds(run), nodes, rate) for run in like] if rate is not None else []
+        lasted = [run.seconds for run in like if run.seconds is not None]
+        took = [cost.billed(seconds, nodes, rate) for seconds in lasted] if rate is not None else []
         found = Estimate(at_most(variant, rate))
         if took:
             low, high = min(took), max(took)
@@ -116,7 +116,7 @@ class _Past:
         if not model:
             return None
         before = self.evaluated.get(variant.digests.generation, [])[-LATEST:]
-        rows = max((int(_evaluation(run).get("samples") or 0) for run in before), default=0)
+        rows = max((int(run.evaluated.get("samples") or 0) for run in before), default=0)
         if cost.token_price(model, self.prices.tokens) is None or not rows:
             return Estimate(None, unknown=(f"tokens of {model}",))
         most = rows * int(variant.spec["suite"].get("generate", {}).get("max_new_tokens", _MOST_TOKENS))
@@ -154,15 +154,7 @@ def _plus(nodes: Estimate, tokens: Estimate | None) -> Estimate:
 
 def _went_well(run: Run) -> bool:
     done = run.evaluation is Status.DONE and run.training in (None, Status.DONE)
-    return bool(done and run.steps and run.spec and not run.smoke and run.started_at and run.ended_at)
-
-
-def _seconds(run: Run) -> float:
-    return (datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)).total_seconds()
-
-
-def _nodes_of(run: Run) -> Any:
-    return run.provenance.get("nodes") or run.spec.get("experiment", {}).get("train", {}).get("nodes") or 1
+    return bool(done and run.steps and run.spec and not run.smoke and run.seconds is not None)
 
 
 def _model(spec: Document) -> str:
@@ -174,12 +166,8 @@ def _model(spec: Document) -> str:
 
 def _tokens(run: Run) -> tuple[float, float] | None:
     """Read and written."""
-    found = _evaluation(run)
+    found = run.evaluated
     return (float(found["read_tokens"]), float(found.get("tokens") or 0)) if found.get("read_tokens") else None
-
-
-def _evaluation(run: Run) -> Mapping[str, Any]:
-    return (run.results or {}).get("evaluation") or {}
 
 
 def _count(runs: Sequence[Run]) -> str:

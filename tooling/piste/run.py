@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -146,7 +147,25 @@ class Run:
     @property
     def scores(self) -> Mapping[str, Mapping[str, Any]]:
         """What its evaluation found, by score: mean, n, per_field; empty without one."""
-        return ((self.results or {}).get("evaluation") or {}).get("scores") or {}
+        return self.evaluated.get("scores") or {}
+
+    @property
+    def evaluated(self) -> Mapping[str, Any]:
+        """The `evaluation` of its results; empty without one."""
+        return (self.results or {}).get("evaluation") or {}
+
+    @property
+    def nodes(self) -> int:
+        """As it was submitted, else as its experiment says."""
+        asked = self.spec.get("experiment", {}).get("train", {}).get("nodes")
+        return int(self.provenance.get("nodes") or asked or 1)
+
+    @property
+    def seconds(self) -> float | None:
+        """From its start to its end; None before both are known."""
+        if not (self.started_at and self.ended_at):
+            return None
+        return (datetime.fromisoformat(self.ended_at) - datetime.fromisoformat(self.started_at)).total_seconds()
 
     @property
     def split(self) -> str:

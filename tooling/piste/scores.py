@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from piste.experiment import JUDGE, PAIRWISE, Document
+from piste.judge import is_on_pool
 
 
 class Better(StrEnum):
@@ -95,6 +96,6 @@ def of_samples(names: Iterable[str]) -> set[str]:
 
 def models(suite: Document) -> set[str]:
     """Stage paths of the models that scores read, and of the judge where it is on a stage."""
-    judge = str((suite.get("judge") or {}).get("model", ""))
+    judge = (suite.get("judge") or {}).get("model", "")
     similar = {str(score["model"]) for score in suite["scores"] if score["name"] == "similarity"}
-    return similar | ({judge} if judge.startswith("@") else set())
+    return similar | ({judge} if is_on_pool(judge) else set())

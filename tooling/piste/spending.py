@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from piste import cost, durations
 from piste.change_rules import compute
@@ -14,10 +13,13 @@ EPSILON = 1e-9
 """Credits by which sums that are equal may differ."""
 
 
-def bound(experiment: Document, rate: float | None) -> float | None:
-    """Credits of a run of this experiment.yaml that takes its timeout; None without a rate."""
-    nodes = experiment["train"].get("nodes", 1)
-    return None if rate is None else cost.billed(durations.seconds(compute(experiment, "timeout")), nodes, rate)
+def bound(experiment: Document, rate: float | None, nodes: int | None = None) -> float | None:
+    """Credits of a run of this experiment.yaml that takes its timeout, on as many `nodes` as it says where nobody knows
+    better; None without a rate."""
+    if rate is None:
+        return None
+    nodes = experiment["train"].get("nodes", 1) if nodes is None else nodes
+    return cost.billed(durations.seconds(compute(experiment, "timeout")), nodes, rate)
 
 
 def spent(runs: Iterable[Run], at: str) -> Mapping[str, float]:
@@ -35,7 +37,6 @@ def _of_month(run: Run, month: str) -> float:
         return 0.0
     if run.live:
         return bound(run.spec["experiment"], rate) or 0.0 if run.spec else 0.0
-    if not (run.started_at and run.ended_at.startswith(month)):
+    if run.seconds is None or not run.ended_at.startswith(month):
         return 0.0
-    seconds = (datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)).total_seconds()
-    return cost.credits(seconds, int(run.provenance.get("nodes") or 1), rate)
+    return cost.credits(run.seconds, run.nodes, rate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from piste import baselines, comparisons, gate_rules, matrix, recipe, shape, suites
@@ -67,8 +68,7 @@ def check_suite_alone(suite: Parsed, known: Known) -> list[Problem]:
 
 
 def _suite_alone(suite: Parsed, known: Known) -> Iterator[Problem]:
-    name = next((name for name, parsed in known.suites.items() if parsed is suite), "")
-    return suites.check(suite, name, known.settings.policy)
+    return suites.check(suite, PurePosixPath(suite.file).parent.name, known.settings.policy)
 
 
 def _suite_rules(suite: Parsed, known: Known) -> Iterator[Problem]:

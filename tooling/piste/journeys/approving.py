@@ -16,7 +16,7 @@ from piste.asked import Asked
 from piste.errors import GitRefused
 from piste.github import Merged
 from piste.journeys.ledger import prepare
-from piste.journeys.planning import pool_name
+from piste.journeys.planning import pool_in
 from piste.journeys.reading import Desired, read
 from piste.journeys.refusing import judge, told_by_ledger
 from piste.plan import Plan
@@ -92,10 +92,10 @@ def _pairs(desired: Desired, account: Account, due: Plan, commit: str) -> dict[P
     with git.worktree(desired.root, commit) as tree:
         found = read(tree, tolerant=True, settings_root=desired.settings_root)
     pairs: dict[Pair, float | None] = {}
+    rates = desired.settings.rates
     for experiment in found.experiments:
-        name = pool_name(account.environment, experiment.document.get("compute", {}).get("pool", "")) or ""
-        pool = due.pools.get(name.upper())
-        rate = desired.settings.rates.get(pool.family) if pool else None
+        pool = pool_in(due.pools, account.environment, experiment.document)
+        rate = rates.get(pool.family) if pool else None
         for variant in on_every_split(experiment):
             pairs[variant.digests.training, variant.digests.suite] = policy.at_most(variant, rate)
     return pairs

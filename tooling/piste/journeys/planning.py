@@ -12,7 +12,7 @@ from piste.admission import admit
 from piste.environment import Environment, Pool
 from piste.errors import Problem
 from piste.estimate import Prices, priced
-from piste.experiment import TEST, Variant
+from piste.experiment import TEST, Document, Variant
 from piste.journeys.ledger import look
 from piste.journeys.reading import Desired
 from piste.nearest import explained
@@ -76,22 +76,30 @@ def planned(
 def _admitted(made: Plan, desired: Desired, account: Account) -> Plan:
     live = [run for run in made.runs if not ending.is_over(run)]
 
-    def pool_of(variant: Variant) -> str | None:
-        return pool_name(account.environment, variant.spec["experiment"].get("compute", {}).get("pool", ""))
+    def name_of(variant: Variant) -> str | None:
+        return pool_name(account.environment, variant.spec["experiment"])
+
+    def pool_of(variant: Variant) -> Pool | None:
+        return pool_in(pools, account.environment, variant.spec["experiment"])
 
     pools = account.pools()
     nodes = {name: pool.nodes for name, pool in pools.items()}
-    actions = admit(made.actions, live, nodes, pool_of, desired.settings.policy.backlog)
+    actions = admit(made.actions, live, nodes, name_of, desired.settings.policy.backlog)
     prices = Prices(desired.settings.rates, desired.settings.token_credits)
-    actions = priced(actions, made.runs, lambda variant: pools.get((pool_of(variant) or "").upper()), prices)
-    return replace(made, actions=actions, pools=pools)
+    return replace(made, actions=priced(actions, made.runs, pool_of, prices), pools=pools)
 
 
-def pool_name(environment: Environment, alias: str) -> str | None:
-    """The compute pool behind an alias; without one, the environment's only pool."""
+def pool_name(environment: Environment, experiment: Document) -> str | None:
+    """The compute pool behind the alias of an experiment.yaml; without one, the environment's only pool."""
+    alias = experiment.get("compute", {}).get("pool", "")
     if not alias and len(environment.pools) == 1:
         return next(iter(environment.pools.values()))
     return environment.pools.get(alias)
+
+
+def pool_in(pools: Mapping[str, Pool], environment: Environment, experiment: Document) -> Pool | None:
+    """That pool, if it is among these, which are by name."""
+    return pools.get((pool_name(environment, experiment) or "").upper())
 
 
 def cheapest_pool(account: Account, rates: Mapping[str, float]) -> Pool | None:

@@ -12,7 +12,7 @@ from piste.approvals import Approval
 from piste.asked import Asked, asked
 from piste.environment import Environment
 from piste.errors import PolicyRefused, Refusal
-from piste.journeys.planning import pool_name
+from piste.journeys.planning import pool_in, pool_name
 from piste.journeys.reading import Desired
 from piste.plan import Action, Plan
 from piste.policy_rules import ALONE, Case
@@ -130,6 +130,6 @@ def _asked(
 
 def _pool(environment: Environment, due: Plan, action: Action) -> tuple[str, str]:
     """Its name and its instance family, "" where they are not known."""
-    name = pool_name(environment, action.variant.spec["experiment"].get("compute", {}).get("pool", "")) or ""
-    pool = due.pools.get(name.upper())
-    return name, pool.family if pool else ""
+    experiment = action.variant.spec["experiment"]
+    pool = pool_in(due.pools, environment, experiment)
+    return pool_name(environment, experiment) or "", pool.family if pool else ""

@@ -10,7 +10,7 @@ from piste import data_access, observed
 from piste.environment import Environment
 from piste.experiment import TEST, Variant
 from piste.journeys.ledger import look
-from piste.journeys.planning import plan_offline, planned, pool_name
+from piste.journeys.planning import plan_offline, planned, pool_in
 from piste.journeys.reading import Desired
 from piste.journeys.refusing import Judged, judge, judge_offline, only, refused
 from piste.journeys.submitting import Submission, apply
@@ -92,8 +92,7 @@ def prices(desired: Desired, environment: Environment, due: Plan) -> dict[str, f
 
 
 def _rate(desired: Desired, environment: Environment, due: Plan, variant: Variant) -> float | None:
-    name = pool_name(environment, variant.spec["experiment"].get("compute", {}).get("pool", "")) or ""
-    pool = due.pools.get(name.upper())
+    pool = pool_in(due.pools, environment, variant.spec["experiment"])
     return desired.settings.rates.get(pool.family) if pool else None
 
 

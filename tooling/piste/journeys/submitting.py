@@ -124,9 +124,10 @@ def _job(desired: Desired, pool: Pool, code: Mapping[str, bytes], action: Action
 
 
 def _pool(environment: Environment, pools: Mapping[str, Pool], action: Action) -> Pool:
-    alias = action.variant.spec["experiment"].get("compute", {}).get("pool", "")
-    name = pool_name(environment, alias)
+    experiment = action.variant.spec["experiment"]
+    name = pool_name(environment, experiment)
     if name is None:
+        alias = experiment.get("compute", {}).get("pool", "")
         raise PisteError(
             f"The environment {environment.name} has no pool {alias!r}." if alias else "No pool is chosen.",
             f"It has: {', '.join(environment.pools) or 'none'}. See [tool.piste.environments.{environment.name}].",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
-from piste import cost, durations, scores
+from piste import cost, scores
 from piste.cost import TokenPrices
 from piste.experiment import Document, Experiment, Variant, primary_score
 from piste.gates import Outcome
@@ -16,7 +15,6 @@ from piste.measures import recipe_of, recipes, seeds_key
 from piste.report.faults import faults
 from piste.report.gating import by_experiment, chosen, outcomes
 from piste.report.selection import History, compare_targets, compared_run
-from piste.resources import schema
 from piste.run import Failure, Run, Status
 from piste.scores import Better
 from piste.statistics import holm, with_verdict
@@ -28,8 +26,6 @@ POINTS = 200
 """The most points of a curve that git keeps."""
 
 Curve = Sequence[tuple[float, float]]
-
-"""Credits per million tokens of hosted models, `input` and `output`."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +271,7 @@ def _told(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluation_of(run: Run | None) -> Mapping[str, Any]:
-    return ((run.results if run else None) or {}).get("evaluation") or {}
+    return run.evaluated if run else {}
 
 
 def training_of(run: Run | None) -> Mapping[str, Any]:
@@ -285,23 +281,21 @@ def training_of(run: Run | None) -> Mapping[str, Any]:
 def cost_of(run: Run, rates: Mapping[str, float]) -> dict[str, Any] | None:
     """None where the run's times or its family's rate are unknown."""
     family = str(run.provenance.get("family") or "")
-    if family not in rates or not run.started_at or not run.ended_at:
+    seconds, rate = run.seconds, rates.get(family)
+    if rate is None or seconds is None:
         return None
-    nodes = int(run.provenance.get("nodes") or run.spec.get("experiment", {}).get("train", {}).get("nodes") or 1)
-    lasted = datetime.fromisoformat(run.ended_at) - datetime.fromisoformat(run.started_at)
-    seconds, rate = lasted.total_seconds(), rates[family]
-    found = cost.credits(seconds, nodes, rate)
-    told = {"credits": found, "rate": rate, "family": family, "nodes": nodes, "seconds": seconds}
-    return {**told, **_estimated(run, nodes, rate)}
+    found = cost.credits(seconds, run.nodes, rate)
+    told = {"credits": found, "rate": rate, "family": family, "nodes": run.nodes, "seconds": seconds}
+    return {**told, **_estimated(run, rate)}
 
 
-def _estimated(run: Run, nodes: int, rate: float) -> dict[str, Any]:
+def _estimated(run: Run, rate: float) -> dict[str, Any]:
     """What was known of its nodes' cost when it was submitted: the bound, and what like runs had taken by then."""
-    timeout = schema("experiment")["properties"]["compute"]["properties"]["timeout"]
-    written = run.spec.get("experiment", {}).get("compute", {}).get("timeout", timeout["default"])
-    bound = cost.billed(durations.seconds(written), nodes, rate) if run.spec else None
+    from piste.spending import bound  # what it needs to know of recipes reads YAML
+
+    most = bound(run.spec.get("experiment", {}), rate, run.nodes) if run.spec else None
     told = run.provenance.get("estimate") or {}
-    return {"at_most": bound, **{key: told[key] for key in ("low", "high", "basis") if told.get(key) is not None}}
+    return {"at_most": most, **{key: told[key] for key in ("low", "high", "basis") if told.get(key) is not None}}
 
 
 def _per_thousand(run: Run, history: History, rates: Mapping[str, float], tokens: TokenPrices) -> float | None:
