@@ -105,6 +105,11 @@ _WHEN = re.compile(rb"20\d\d-\d\d-\d\d[T ][\d:.]+(\+00:00| UTC)?|\d\d:\d\d UTC")
 _JOB = re.compile(rb"(RUN_[0-9A-F]{12}(?:_[0-9A-F]{12})?)_\d+(_[A-Z0-9_]+)?_[0-9A-F]{12}\b")
 _RUN = re.compile(rb"(RUN_[0-9A-F]{12}(?:_[0-9A-F]{12})?)_\d+")
 _ATTEMPT = re.compile(rb'("attempt": )\d+')
+_LIKE_RUNS = re.compile(
+    rb'("at_most": [^,\n]+),(?:\n *"(?:low|high|basis)": [^\n]*)+|(estimated )[^;,\n]* by [^,\n]*, (?=at most)'
+)
+"""What like runs had taken when it was submitted: a later attempt knows of more. The bound and what it took stay."""
+
 _LOOKS = re.compile(rb"[^\n]*first model that was scored on[^\n]*|[\d,]+ models, this one among them[^\n]*")
 
 
@@ -118,6 +123,7 @@ def rendered(root: Path) -> dict[str, str]:
 def _timeless(content: bytes) -> str:
     for pattern, by in ((_WHEN, b"<time>"), (_JOB, rb"\1<job>"), (_RUN, rb"\1<attempt>"), (_ATTEMPT, rb"\1<attempt>")):
         content = pattern.sub(by, content)
+    content = _LIKE_RUNS.sub(rb"\1\2", content)
     return _LOOKS.sub(b"<looks>", content).decode()
 
 
