@@ -36,6 +36,7 @@ def spec(steps: str, names: tuple[str, ...] = ("base-model",), trained_run: str 
         resume_from=(),
         examples=None,
         hosted=None,
+        judge=None,
     )
 
 
