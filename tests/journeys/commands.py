@@ -60,9 +60,9 @@ class Commands:
         number = self._count
         out, err = (self._directory / f"{number}.{name}" for name in ("out", "err"))
         told = {"id": number, "arguments": arguments, "out": str(out), "err": str(err)}
+        answers = self._answers[number]  # before the other thread asks for it: each would make one of its own
         self._zygote.stdin.write(json.dumps(told) + "\n")
         self._zygote.stdin.flush()
-        answers = self._answers[number]
         return Command(answers.get(timeout=60)["pid"], out, err, answers)
 
     def end(self) -> None:
