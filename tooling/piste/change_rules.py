@@ -6,7 +6,7 @@ The rules stand in the schemas (`x-change`), beside the keys they are for; the r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal, cast
 
 from piste import recipe
@@ -28,15 +28,15 @@ def rule_of(path: Path, kind: Kind, document: Document | None = None) -> Rule:
     """
     if kind == "recipe":
         return cast(Rule, recipe.rule(path, document))
-    return _schema_rule(kind, tuple("*" if isinstance(part, int) else part for part in path))
+    return _schema_rule(kind, path)
 
 
-@cache
-def _schema_rule(kind: Kind, path: tuple[str, ...]) -> Rule:
+@lru_cache(maxsize=8192)
+def _schema_rule(kind: Kind, path: Path) -> Rule:
     node: Mapping[str, Any] = schema(kind)
     rule = node["x-change"]
     for part in path:
-        node = _below(node, part)
+        node = _below(node, "*" if isinstance(part, int) else part)
         rule = node.get("x-change", rule)
     return cast(Rule, rule)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from piste import scores
@@ -115,18 +116,25 @@ def only(rule: str, document: Document, kind: Kind) -> Any:
 
 def is_default(kind: Kind, path: Path, value: Any) -> bool:
     """Whether saying this is the same as saying nothing."""
-    standard, key = defaults(kind), tuple("*" if isinstance(part, int) else part for part in path)
-    return key in standard and normal(standard[key]) == normal(value)
+    standard = _standard(kind, path)
+    return standard is not _ABSENT and bool(normal(standard) == normal(value))
+
+
+@lru_cache(maxsize=8192)
+def _standard(kind: Kind, path: Path) -> Any:
+    return defaults(kind).get(tuple("*" if isinstance(part, int) else part for part in path), _ABSENT)
 
 
 def _project(value: Any, path: Path, counts: Callable[[Path, Any], bool], has_rule: Callable[[Path], bool]) -> Any:
     if not counts(path, value):
         return _ABSENT
+    if type(value) is str:  # as most are: quicker to see than what it is not
+        return value if has_rule(path) else _ABSENT
     if (type(value) is dict or isinstance(value, Mapping)) and value:
         items = {key: _project(child, (*path, key), counts, has_rule) for key, child in value.items()}
         kept = {key: child for key, child in items.items() if child is not _ABSENT}
         return kept or _ABSENT
-    if isinstance(value, Sequence) and not isinstance(value, str) and value:
+    if (type(value) is list or (isinstance(value, Sequence) and not isinstance(value, str))) and value:
         children = [_project(child, (*path, index), counts, has_rule) for index, child in enumerate(value)]
         kept_children = [child for child in children if child is not _ABSENT]
         return kept_children or _ABSENT
@@ -139,9 +147,9 @@ def normal(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):  # the former is the quicker question
         return {str(key): normal(child) for key, child in value.items()}
-    if isinstance(value, Sequence):
+    if type(value) is list or isinstance(value, Sequence):
         return [normal(child) for child in value]
     raise TypeError(f"a {type(value).__name__} has no place in an identity")
 

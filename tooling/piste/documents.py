@@ -8,9 +8,9 @@ duplicate keys, tags, merge keys, NaN, alias bombs, deep nesting, large files.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import yaml
 from yaml._yaml import CParser
@@ -122,7 +122,7 @@ class _Reader:
 
     def document(self, text: str) -> Any:
         self.text = text
-        self.events = CParser(text)
+        self._next = cast(Callable[[], Event], CParser(text).get_event)  # nobody reads past the end
         try:
             return self._document()
         except yaml.MarkedYAMLError as error:
@@ -149,13 +149,10 @@ class _Reader:
             self._refuse(after, (), "A second document begins here.", "Keep one document in the file; remove the ---.")
         return data
 
-    def _next(self) -> Event:
-        event = self.events.get_event()
-        assert event is not None, "read past the end of the stream"
-        return event
-
     def _value(self, event: Event, path: Path, depth: int) -> Any:
         self._count(event, path, 1)
+        if type(event) is ScalarEvent and event.anchor is None and event.tag is None:  # as nearly all are
+            return self._scalar(event, path)
         if isinstance(event, AliasEvent):
             return self._alias(event, path)
         before = self.values
@@ -179,7 +176,7 @@ class _Reader:
 
     def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
         data: dict[str, Any] = {}
-        while not isinstance(event := self._next(), MappingEndEvent):
+        while type(event := self._next()) is not MappingEndEvent:
             key = self._key(event, path)
             here = (*path, key)
             if key in data:
@@ -197,7 +194,7 @@ class _Reader:
 
     def _sequence(self, path: Path, depth: int) -> list[Any]:
         data: list[Any] = []
-        while not isinstance(event := self._next(), SequenceEndEvent):
+        while type(event := self._next()) is not SequenceEndEvent:
             here = (*path, len(data))
             self.marks[here] = _position(event)
             data.append(self._value(event, here, depth + 1))
@@ -211,23 +208,24 @@ class _Reader:
             hint = "Write the keys out; an alias (*name) may stand for a whole value."
             self._report(event, (*path, "<<"), "Merge keys (<<) belong to YAML 1.1 and are not read here.", hint)
             return "<<"
-        here = (*path, event.value)
-        value = self._scalar(event, here)
+        value = self._scalar(event, path, event.value)
         if not isinstance(value, str):
+            here = (*path, event.value)
             self._report(event, here, f"A key must be text, and {quoted(value)} is not.", "Put it in quotes.")
         return event.value
 
-    def _scalar(self, event: ScalarEvent, path: Path) -> Any:
+    def _scalar(self, event: ScalarEvent, path: Path, *key: str) -> Any:
+        """The value at `path`, or the `key` there."""
         text = event.value
         if not event.implicit[0]:
             return text
         try:
             value = core(text)
         except UnreadableError as unreadable:
-            self._report(event, path, unreadable.message, unreadable.hint)
+            self._report(event, (*path, *key), unreadable.message, unreadable.hint)
             return 0
         if self.recipe and (difference := read_differently(text, value)):
-            self._report(event, path, *difference)
+            self._report(event, (*path, *key), *difference)
         return value
 
     def _alias(self, event: AliasEvent, path: Path) -> Any:
@@ -273,5 +271,6 @@ class _Reader:
 
 
 def _position(event: Event) -> Position:
-    assert event.start_mark is not None, "libyaml marks every event"
-    return event.start_mark.line + 1, event.start_mark.column + 1
+    mark = event.start_mark
+    assert mark is not None, "libyaml marks every event"
+    return mark.line + 1, mark.column + 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -96,9 +97,16 @@ uses), checkpoint types and intervals (they decide what is kept of a run), fail_
 
 def rule(path: Path, recipe: Mapping[str, Any] | None = None) -> str:
     """`placement` or `train`. `recipe` decides the keys whose rule depends on others."""
+    told = _rule(path)
+    return told or ("train" if recipe is None or _packs(recipe) else "placement")
+
+
+@lru_cache(maxsize=8192)
+def _rule(path: Path) -> str:
+    """ "" where others decide."""
     keys = tuple(part for part in path if isinstance(part, str))
     if keys[:2] == ("data", "num_proc"):
-        return "train" if recipe is None or _packs(recipe) else "placement"
+        return ""
     return "placement" if keys[:1] in PLACEMENT or keys[:2] in PLACEMENT else "train"
 
 
@@ -203,8 +211,8 @@ def _code(recipe: Parsed, files: Sequence[str]) -> Iterator[Problem]:
 
 def _inputs(recipe: Parsed, inputs: Any) -> Iterator[Problem]:
     known = [name for name in inputs if isinstance(name, str)] if isinstance(inputs, Mapping) else []
-    for path, value in _leaves(recipe.data, ()):
-        parts = PurePosixPath(value).parts if isinstance(value, str) and "inputs/" in value[:9] else ()
+    for path, value in _paths_of_inputs(recipe.data, ()):
+        parts = PurePosixPath(value).parts
         if len(parts) > 1 and parts[0] == "inputs" and parts[1] not in known:
             hint = sentences(suggestion(parts[1], known), "Add it to train.inputs in experiment.yaml.")
             yield recipe.problem(path, f"{quoted(parts[1])} is not an input of this experiment.", hint)
@@ -231,15 +239,15 @@ def _model(recipe: Parsed, files: Sequence[str], inputs: Any) -> Iterator[Proble
         yield replace(recipe.problem(("model", "name_or_path"), message, hint), severity="warning")
 
 
-def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _leaves(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _leaves(item, (*path, index))
-    else:
-        yield path, value
+def _paths_of_inputs(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    """Texts that may name a file below ./inputs, and where they stand."""
+    if isinstance(value, str):
+        if "inputs/" in value[:9]:
+            yield path, value
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(item, str | dict | list):
+                yield from _paths_of_inputs(item, (*path, key))
 
 
 def _messages(recipe: Parsed, source: Mapping[str, Any], path: Path) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ class Entry:
 
     `problems` are those that its own files, the settings and its suite decide. `trainings` are None and `documents`,
     as JSON, empty where one of them is an error. `key` is that of the folder's content while it was read; None where
-    the content alone doesn't tell, or where it changed meanwhile.
+    the content alone doesn't tell, or where it changed meanwhile. `facts` are for the cache, where there is a key.
     """
 
     name: str
@@ -43,14 +43,14 @@ class Entry:
     trainings: Trainings | None = None
     documents: str = ""
     key: bytes | None = None
+    facts: str = ""
 
     @property
     def suite(self) -> str:
         return str((self.head or {}).get("evaluate", {}).get("suite"))
 
-    @property
-    def facts(self) -> str:
-        """For the cache: without the name, since another folder may have the same content."""
+    def remembering(self) -> str:
+        """Its facts: without the name, since another folder may have the same content."""
         home = f"{HOME}/{self.name}/"
         said = [[one.file.removeprefix(home), *list(vars(one).values())[1:]] for one in self.problems]
         told = {"head": self.head, "trainings": self.trainings, "problems": said}
@@ -101,8 +101,9 @@ class Maker:
         kept = head(source.experiment.data)
         if has_error(problems) or kept["evaluate"]["suite"] not in self.sound:
             return Entry(name, kept, problems)
+        made = Entry(name, kept, problems, *self._told(source, files))
         same = key is not None and (folder_key(path), stamp(path)) == (key, before)
-        return Entry(name, kept, problems, *self._told(source, files), key if same else None)
+        return replace(made, key=key, facts=made.remembering()) if same else made
 
     def _told(self, source: Source, files: Mapping[str, str]) -> tuple[Trainings, str]:
         document, recipe = source.experiment.data, source.recipe.data if source.recipe else None
