@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -148,7 +149,7 @@ def link(root: Path, chance: random.Random) -> None:
 
 def folder_link(root: Path, chance: random.Random) -> None:
     folder, other = (some(root, chance, "experiment.yaml").parent for _ in range(2))
-    if folder != other:
+    if folder != other and not folder.is_symlink():
         shutil.rmtree(folder)
         folder.symlink_to(other.name)
 
@@ -210,7 +211,8 @@ def added(root: Path, chance: random.Random) -> None:
 
 def gone(root: Path, chance: random.Random) -> None:
     file = some(root, chance, "*")
-    shutil.rmtree(file.parent) if chance.random() < 0.3 else file.unlink()
+    whole = chance.random() < 0.3 and not file.parent.is_symlink()
+    shutil.rmtree(file.parent) if whole else file.unlink()
 
 
 def copied(root: Path, chance: random.Random) -> None:
@@ -252,7 +254,7 @@ def flipped(place: Path, chance: random.Random) -> None:
 def altered(place: Path, chance: random.Random) -> None:
     """A value that SQLite finds nothing wrong with."""
     for file in place.glob("*.sqlite"):
-        with sqlite3.connect(file) as opened:
+        with contextlib.suppress(sqlite3.DatabaseError), sqlite3.connect(file) as opened:  # it may be damaged already
             column = chance.choice(("facts", "documents", "key", "suite", "sum"))
             odd = chance.choice((None, b"\xff", "{}", "[]", 1, '{"head":{},"trainings":[],"problems":[]}'))
             opened.execute(f"UPDATE OR IGNORE entries SET {column} = ? WHERE rowid % 3 = 0", (odd,))
@@ -262,7 +264,7 @@ def altered(place: Path, chance: random.Random) -> None:
 def plausible(place: Path, chance: random.Random) -> None:
     """What looks like an entry and is not what was written."""
     for file in place.glob("*.sqlite"):
-        with sqlite3.connect(file) as opened:
+        with contextlib.suppress(sqlite3.DatabaseError), sqlite3.connect(file) as opened:
             column, odd = chance.choice((("facts", 3), ("facts", 7), ("documents", 1), ("documents", 3)))
             opened.execute(f"UPDATE entries SET {column} = replace({column}, {odd}, 4)")
         opened.close()
