@@ -20,6 +20,8 @@ Entries = list[tuple[int, Mapping[str, Any]]]
 def check(source: Source, known: Known) -> Iterator[Problem]:
     """Of an experiment's own gates, and its waivers of them and of the suite's."""
     experiment = source.experiment
+    if not experiment.data.get("gates") and not experiment.data.get("waivers"):
+        return
     suite = known.suites.get(str(section(experiment.data, "evaluate").get("suite")))
     above = suite.data if suite is not None and isinstance(suite.data, Mapping) else {}
     yield from _gates(experiment, above, known, source.name)

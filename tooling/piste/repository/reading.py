@@ -226,13 +226,16 @@ def _is_error(problem: Problem) -> bool:
 
 
 class _Heads(Mapping[str, Source]):
-    """Experiments as others see them. Few are looked at: each is made when it is."""
+    """Experiments as others see them. Few are looked at, some by many others: each is made when it first is."""
 
     def __init__(self, heads: Mapping[str, Document]) -> None:
         self.heads = heads
+        self._made: dict[str, Source] = {}
 
     def __getitem__(self, name: str) -> Source:
-        return Source(name, Parsed(f"{HOME}/{name}/experiment.yaml", self.heads[name]))
+        if name not in self._made:
+            self._made[name] = Source(name, Parsed(f"{HOME}/{name}/experiment.yaml", self.heads[name]))
+        return self._made[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self.heads
