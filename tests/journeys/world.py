@@ -38,6 +38,7 @@ EXPERIMENT: dict[str, Any] = {
     "evaluate": {"suite": "tiny-notes"},
     "compute": {"pool": "cpu", "timeout": "10m"},
 }
+# Other modules' experiments in the same account are gone from this one's repository.
 SETTINGS = """
 [tool.piste]
 environment = "dev"
@@ -49,6 +50,7 @@ pools = {cpu = "PISTE_CPU"}
 [tool.piste.runtimes."cpu-2026.11"]
 lock = "runtime.txt"
 [tool.piste.policy]
+max_vanished = 1.0
 backlog = 1000
 [tool.piste.credits]
 CPU_X64_S = 0.11
