@@ -20,6 +20,7 @@ from piste.report import render
 from piste.report.result import curve
 from piste.run import Failure, Run, Status
 from piste.statistics import compare
+from piste.variants import all_variants
 from report.cases import (
     CASES,
     CREDITS,
@@ -34,6 +35,7 @@ from report.cases import (
     pair,
     rendered,
     run,
+    splits,
     training,
 )
 
@@ -283,6 +285,21 @@ def test_a_matrix_without_seeds_says_that_each_row_is_one_seed() -> None:
     assert "`learning_rate=0.2`, the best of 2," in answer(text)
     assert "one seed" in answer(text)
     assert "a checkpoint, not about the setting" in text
+
+
+SCORED_ON_TEST_LATER = "When all are done, the best is scored on the test split"
+
+
+def test_a_matrix_goes_to_test_later_and_seeds_alone_are_there() -> None:
+    case = splits()
+    *validated, tested = case.runs
+    assert tested.split == "test"
+    assert SCORED_ON_TEST_LATER in readme(Case(case.experiments, validated).render(), "soap-smollm2-rates")
+    seeded = replace(experiment("seeds", {"seeds": [1, 2]}), suite=case.experiments[0].suite)
+    of_seeds = all_variants([seeded])
+    assert [one.split for one in of_seeds] == ["test", "test"]
+    text = readme(Case([seeded], [run(one, 0.9) for one in of_seeds]).render(), "seeds")
+    assert SCORED_ON_TEST_LATER not in text
 
 
 def test_the_index_groups_by_suite_and_marks_earlier_versions() -> None:

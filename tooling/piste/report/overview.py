@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from piste.experiment import Variant
+from piste.experiment import VALIDATION, Variant
 from piste.problems import listed
 from piste.report import gate_words, words
 from piste.report.groups import Group, seed_of
@@ -155,7 +155,7 @@ def notes(groups: Sequence[Group], chosen: Group | None) -> list[str]:
 
 
 def _on_test(groups: Sequence[Group], chosen: Group | None) -> list[str]:
-    if not groups[0].results[0].variant.split:
+    if groups[0].results[0].variant.split != VALIDATION:
         return []
     if chosen is None:
         return ["", "When all are done, the best is scored on the test split, which none has seen yet."]
