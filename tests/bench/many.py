@@ -50,7 +50,7 @@ def write(root: Path, count: int) -> None:
 
 
 def rate(number: int) -> str:
-    return f"{1e-3 / (number + 2):.12f}"
+    return f"{1e-3 / (number + 2):.18f}"
 
 
 def _on(text: str, number: int) -> str:
