@@ -32,11 +32,11 @@ class AccountAt:
     directory: Path | None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def account(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
 ) -> Iterator[AccountAt]:
-    """The embedded Snowflake with the tiny model and rows, or with --live an account of yours."""
+    """The embedded Snowflake with the tiny model and rows, each module's own; or with --live an account of yours."""
     home = tmp_path_factory.mktemp("home")
     live = request.config.getoption("--live")
     if live:
@@ -67,7 +67,7 @@ def _loaded(account: AccountAt, tmp_path_factory: pytest.TempPathFactory, tiny_m
 
 @pytest.fixture(scope="module")
 def world(account: AccountAt, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A repository of its own for each module; the account is shared, so experiments need recipes of their own."""
+    """A repository of its own for each module; with --live they share an account, so recipes have to differ."""
     trace = account.directory / "trace.jsonl" if account.directory else None
     directory = tmp_path_factory.mktemp("world")
     made = found(directory / "repository", account.home, account.connection, trace)

@@ -38,7 +38,7 @@ EXPERIMENT: dict[str, Any] = {
     "evaluate": {"suite": "tiny-notes"},
     "compute": {"pool": "cpu", "timeout": "10m"},
 }
-# Other modules' experiments in the same account are gone from this one's repository.
+# With --live, other modules' experiments in the same account are gone from this one's repository.
 SETTINGS = """
 [tool.piste]
 environment = "dev"
