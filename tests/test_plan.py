@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from builders import baseline, digests, experiment, run, variant
+from piste.experiment import Deferred, Document
 from piste.plan import Plan, Verb, plan
+from piste.rendering import plan_json, plan_text
 from piste.run import Failure, Progress, Run, Status
 from piste.variants import variants
 
@@ -37,6 +40,23 @@ def test_new() -> None:
 def test_done_is_kept_and_says_who() -> None:
     tried = run(LORA, provenance={"actor": "@ben", "branch": "try-lora", "commit": "3f2c9d1aa", "tried": True})
     assert one(plan([LORA], [tried])) == ("keep", (), "trained by @ben on try-lora (3f2c9d1)")
+
+
+def test_documents_of_what_is_kept_are_read_only_where_its_changes_are_told() -> None:
+    renamed, asked = variant(title="Another title"), []
+
+    def documents() -> Document:
+        asked.append(renamed.label)
+        return renamed.spec
+
+    made = plan([replace(renamed, documents=Deferred(documents))], [run(LORA)])
+    assert plan_text(made).startswith("nothing to do, 1 kept")
+    assert asked == []
+    (told,) = json.loads(plan_json(made, "snowflake"))["actions"]
+    assert told["changes"] == [
+        {"path": "title", "old": LORA.spec["experiment"]["title"], "new": "Another title", "rule": "prose"}
+    ]
+    assert len(asked) == 1
 
 
 def test_another_judge_needs_no_job() -> None:

@@ -11,7 +11,7 @@ from piste.changes import Change
 from piste.cost import Estimate
 from piste.data_access import Access
 from piste.errors import Problem, Refusal
-from piste.experiment import Variant
+from piste.experiment import Deferred, Variant
 from piste.plan import plan
 from piste.review import Review, comment, headline, with_tried
 from piste.run import Progress, Status
@@ -176,7 +176,7 @@ def test_a_plan_that_stands_for_itself_has_everything() -> None:
 def test_it_fits_however_long_its_rows_are() -> None:
     found = reviewed(many(300), mine=300)
     long = tuple(Change(f"recipe.{'x' * 80}{number}", "a" * 300, "b" * 300, "train") for number in range(9))
-    actions = tuple(replace(action, changes=long) for action in found.plan.actions)
+    actions = tuple(replace(action, differences=Deferred(lambda: long)) for action in found.plan.actions)
     said = comment(replace(found, plan=replace(found.plan, actions=actions)))
     assert review.LIMIT * 0.9 < len(said) <= review.LIMIT
     assert "and 3 more |" in said

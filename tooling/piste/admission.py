@@ -110,7 +110,9 @@ def _fitting(wanted: Sequence[int], taken: int, places: float) -> int:
 
 
 def _wait(action: Action, reason: str, queue: int = 0) -> Action:
-    return Action(action.variant, Verb.WAIT, reason, changes=action.changes, queue=queue, against=action.against)
+    return Action(
+        action.variant, Verb.WAIT, reason, differences=action.differences, queue=queue, against=action.against
+    )
 
 
 def _max_parallel(variant: Variant) -> int:

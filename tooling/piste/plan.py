@@ -13,7 +13,7 @@ from piste.change_rules import compute
 from piste.changes import Change, changes
 from piste.cost import Estimate
 from piste.environment import Pool
-from piste.experiment import Variant
+from piste.experiment import Deferred, Variant
 from piste.observed import Observation
 from piste.problems import listed
 from piste.run import Run, Status
@@ -35,6 +35,9 @@ class Like:
     changes: tuple[Change, ...]
 
 
+_NOTHING: Deferred[tuple[Change, ...]] = Deferred(lambda: ())
+
+
 @dataclass(frozen=True)
 class Action:
     """What to do about one variant.
@@ -52,7 +55,7 @@ class Action:
     verb: Verb
     reason: str
     steps: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = ()
+    differences: Deferred[tuple[Change, ...]] = field(default=_NOTHING, repr=False, compare=False)
     run: Run | None = None
     attempt: int = 1
     earlier: tuple[str, ...] = ()
@@ -61,6 +64,11 @@ class Action:
     against: Run | None = None
     like: Like | None = None
     cost: Estimate | None = None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Of what is kept, worked out when they are first asked for: that reads the documents of variant and run."""
+        return self.differences.value
 
     @property
     def submits(self) -> bool:
@@ -150,7 +158,7 @@ def _training(variant: Variant, same: Sequence[Run], runs: Sequence[Run], retry:
     if tries and not _again(variant, tries, retry):
         return Action(variant, Verb.BLOCKED, _ended_badly(variant, tries[-1], tries[-1].training), run=tries[-1])
     cause = _since(variant, runs, {"train"}) if not tries else _Cause(_another_try(tries[-1]), against=tries[-1])
-    action = Action(variant, Verb.TRAIN, cause.reason, TRAIN, cause.changes, against=cause.against)
+    action = Action(variant, Verb.TRAIN, cause.reason, TRAIN, cause.differences, against=cause.against)
     return _attempt(action, tries)
 
 
@@ -187,7 +195,7 @@ def _evaluation(
         if run.evaluation is Status.DONE:
             origin = trained[0] if trained else run
             reason = _done(variant, origin) + _unjudged(variant, run)
-            return Action(variant, Verb.KEEP, reason, changes=_prose(variant, run), run=run, against=run)
+            return Action(variant, Verb.KEEP, reason, differences=_prose(variant, run), run=run, against=run)
     for run in tries:
         if run.live:
             return Action(variant, Verb.WAIT, _in_progress(run, "evaluation"), run=run)
@@ -235,7 +243,7 @@ def _evaluate(
     wanted = variant.digests.evaluation
     evaluations = [run for run in same if run.training is None and run.digests.evaluation == wanted]
     steps = SCORE if generated else GENERATE
-    action = Action(variant, Verb.EVALUATE, cause.reason, steps, cause.changes, source, against=cause.against)
+    action = Action(variant, Verb.EVALUATE, cause.reason, steps, cause.differences, source, against=cause.against)
     return replace(_attempt(action, evaluations), after=tries[-1] if tries else None)
 
 
@@ -286,6 +294,10 @@ class _Cause:
     changes: tuple[Change, ...] = ()
     against: Run | None = None
 
+    @property
+    def differences(self) -> Deferred[tuple[Change, ...]]:
+        return Deferred(lambda: self.changes)
+
 
 def _since(variant: Variant, runs: Sequence[Run], rules: Collection[str]) -> _Cause:
     """Why it is asked for: the changes since the latest run of the same name, or that there is none."""
@@ -327,8 +339,8 @@ def shown(value: object, limit: int = 40) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]}…{text[-limit // 2 + 1 :]}"
 
 
-def _prose(variant: Variant, run: Run) -> tuple[Change, ...]:
-    return changes(run.spec, variant.spec) if run.spec else ()
+def _prose(variant: Variant, run: Run) -> Deferred[tuple[Change, ...]]:
+    return Deferred(lambda: changes(run.spec, variant.spec)) if run.spec else _NOTHING
 
 
 def _done(variant: Variant, origin: Run) -> str:

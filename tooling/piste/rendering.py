@@ -120,7 +120,8 @@ def plan_text(plan: Plan, refused: Iterable[Refusal] = ()) -> str:
     lines = [headline(plan)]
     for action in sorted(plan.actions, key=lambda action: list(HEADLINE).index(action.verb)):
         lines.append(f"  {verb_text(action):18} {action.variant.label:34} {why(action)}".rstrip())
-        lines += [f"  {'':18} {_difference(change)}" for change in action.changes if action.verb is not Verb.KEEP]
+        differing = () if action.verb is Verb.KEEP else action.changes
+        lines += [f"  {'':18} {_difference(change)}" for change in differing]
         lines += [f"  {'':18} {cost_text(action.cost)}"] if action.cost else []
     lines += [f"  {'orphan':18} {run.label:34} {run.name}: nothing in git asks for it any more" for run in plan.orphans]
     if found := estimate.total(plan.actions):

@@ -209,8 +209,9 @@ def _row(review: Review, action: Action) -> tuple[str, str]:
 
 
 def _why(action: Action) -> str:
-    causes = [change for change in action.changes if change.rule in ("train", "generate", "score")]
-    if not action.submits or not causes:
+    told = action.changes if action.submits else ()
+    causes = [change for change in told if change.rule in ("train", "generate", "score")]
+    if not causes:
         asked = action.variant.spec["experiment"].get("question", "") if action.submits else ""
         said = why(action)
         return cell(f"{said}: {shown(asked, 120)}" if asked else said)
