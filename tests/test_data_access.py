@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from builders import MESSAGES, baseline, variant
-from piste.data_access import UNREADABLE, access, tables_of
+from piste.data_access import UNREADABLE, access, most_rows, tables_of
 from piste.variants import variants
 
 
@@ -33,6 +33,26 @@ from piste.variants import variants
 )
 def test_the_tables_of_a_query(query: str, tables: tuple[str, ...]) -> None:
     assert tables_of(query) == tables
+
+
+@pytest.mark.parametrize(
+    ("query", "most"),
+    [
+        ("SELECT * FROM x ORDER BY id LIMIT 50", 50),
+        ("select * from x limit 50;", 50),
+        ("SELECT TOP 5 * FROM x", 5),
+        ("SELECT * FROM x LIMIT 10 OFFSET 5", 10),
+        ("SELECT * FROM x UNION ALL SELECT * FROM y LIMIT 7", 7),
+        ("SELECT * FROM x", None),
+        ("SELECT * FROM (SELECT * FROM x LIMIT 5) s JOIN y ON y.id = s.id", None),
+        ("WITH a AS (SELECT * FROM x LIMIT 3) SELECT * FROM a -- LIMIT 9", None),
+        ("SELECT * FROM x LIMIT NULL", None),
+        ("SELECT * FROM x WHERE t = 'LIMIT 5'", None),
+        ("SELEC * FORM x LIMIT 5", None),
+    ],
+)
+def test_as_many_rows_as_a_query_s_own_limit_lets_through(query: str, most: int | None) -> None:
+    assert most_rows(query) == most
 
 
 def test_all_that_variants_reach() -> None:

@@ -17,6 +17,7 @@ from piste.estimate import Prices, priced, total
 from piste.experiment import Variant
 from piste.nearest import explained
 from piste.plan import Action, plan
+from piste.policy import at_most
 from piste.rendering import cost_text, plan_json, plan_text
 from piste.report.result import cost_of
 from piste.report.sections import _estimate
@@ -94,7 +95,9 @@ JUDGE = {"model": "claude-4-5-sonnet", "rubric": "Every finding, none invented."
 
 def test_the_judge_s_tokens_are_in_it_as_far_as_they_are_known() -> None:
     judged = variant("mine", **{"suite.judge": JUDGE})
-    assert cost_text(estimate(judged)) == "at most 2.68 credits; no like run yet; not in it: the judge's tokens"
+    assert cost_text(estimate(judged)) == (
+        "at most 2.68 credits; no like run yet; not in it: the judge's tokens: how many rows is not known"
+    )
     on_pool = variant("mine", **{"suite.judge": {**JUDGE, "model": "@MODELS/judge"}})
     assert estimate(on_pool).unknown == (), "it judges within the run"
     said = {judged.digests.judge: {"judge": {"credits": 0.3}}}
@@ -102,6 +105,54 @@ def test_the_judge_s_tokens_are_in_it_as_far_as_they_are_known() -> None:
     found = estimate(judged, before)
     assert (found.at_most, found.low, found.unknown) == (pytest.approx(2.98), pytest.approx(1.34 + 0.3), ())
     assert found.nodes == (pytest.approx(1.34), pytest.approx(1.34))
+
+
+LIMITED = {"sql": "SELECT ID, DIALOGUE, NOTE FROM NOTES LIMIT 50", "key": "ID"}
+UNPRICED = {**JUDGE, "model": "of-nobody"}
+GOLD = {"sql": "SELECT * FROM GOLD", "answer": "ANSWER", "verdict": "VERDICT"}
+ABOUT = "the judge's tokens: about {} more at most"
+ROWS_UNKNOWN = "not in it: the judge's tokens: how many rows is not known"
+GOLD_UNKNOWN = "not in it: the judge's gold answers: how many is not known"
+
+
+@pytest.mark.parametrize(
+    ("judge", "data", "said"),
+    [
+        (JUDGE, LIMITED, ABOUT.format("0.31")),
+        ({**JUDGE, "rubric": "x" * 20_000}, LIMITED, ABOUT.format("0.73")),
+        ({**JUDGE, "sections": ["facts", "style"]}, LIMITED, ABOUT.format("0.45")),
+        ({**JUDGE, "model": "llama3.3-70b"}, LIMITED, ABOUT.format("0.047")),
+        ({**JUDGE, "pairwise": True}, LIMITED, ABOUT.format("0.31")),
+        ({**JUDGE, "gold": GOLD}, LIMITED, f"{ABOUT.format('0.31')}; {GOLD_UNKNOWN}"),
+        (JUDGE, None, ROWS_UNKNOWN),
+        (UNPRICED, LIMITED, "not in it: the judge's tokens: of-nobody has no price"),
+        ({**JUDGE, "model": "@MODELS/judge"}, LIMITED, ""),
+    ],
+)
+def test_a_judge_that_was_never_asked_is_estimated_beside_the_bound(
+    judge: dict[str, Any], data: dict[str, Any] | None, said: str
+) -> None:
+    one = variant("mine", **{"suite.judge": judge, **({"suite.data": data} if data else {})})
+    found = estimate(one)
+    assert cost_text(found) == "; ".join(filter(None, ("at most 2.68 credits; no like run yet", said)))
+    assert found.at_most == at_most(one, 2.68), "what a policy goes by is a bound, and has no estimate in it"
+
+
+def test_pairs_are_estimated_where_there_is_something_to_compare_with() -> None:
+    told = {"suite.judge": {**JUDGE, "pairwise": True}, "suite.data": LIMITED}
+    alone, both = (estimate(variant("mine", **told, **more)).judge for more in ({}, {"compare": "notes-base"}))
+    assert alone is not None
+    assert both is not None
+    assert 3 * alone < both < 3.2 * alone, "two more questions for each row, with two answers in each"
+
+
+def test_another_judge_s_questions_say_how_long_rows_are() -> None:
+    told = {"judged": 20, "required": 0, "unparsed": 0, "refused": 0, "estimated_tokens": [20 * 300, 1000]}
+    results = {"evaluation": {"samples": 20, "scores": {}}}
+    older = variant("mine", **{"suite.judge": {**JUDGE, "rubric": "Briefly."}, "recipe.epochs": 2})
+    before = took(older, 30, 1, results=results, judged={older.digests.judge: {"judge": told}})
+    found = estimate(variant("mine", **{"suite.judge": JUDGE}), before)
+    assert cost_text(found) == "at most 2.68 credits; 1.34 by 1 run of it; the judge's tokens: about 0.07 more at most"
 
 
 def hosted(name: str, **changes: Any) -> Variant:
@@ -137,6 +188,19 @@ def test_totals() -> None:
     assert told["cost"]["at_most"] == 5.36
     assert [one["cost"]["basis"] for one in told["actions"]] == ["1 run of it", ""]
     assert total(plan(asked, []).actions) is None
+
+
+def test_totals_of_judges() -> None:
+    told = {"suite.judge": JUDGE, "suite.data": LIMITED}
+    unlimited = variant("other", **{"suite.judge": JUDGE, "recipe.epochs": 7})
+    made = plan([variant("mine", **told), variant("more", **told, **{"recipe.epochs": 8}), unlimited], [])
+    made = replace(made, actions=priced(made.actions, made.runs, lambda _: GPU, PRICES))
+    each, also, none = (action.cost.judge for action in made.actions if action.cost)
+    assert (each, none) == (also, None)
+    assert plan_text(made).splitlines()[-1] == (
+        f"together at most 8.04 credits; no like run yet; {ABOUT.format('0.63')}; {ROWS_UNKNOWN}"
+    )
+    assert json.loads(plan_json(explained(made), "snowflake"))["cost"]["judge"] == pytest.approx(2 * (each or 0))
 
 
 def test_what_is_kept_costs_nothing() -> None:

@@ -64,6 +64,14 @@ def test_what_like_runs_took_stands_beside_the_bound() -> None:
     assert "<br>not in it: the judge's tokens |" in said
 
 
+def test_a_judge_that_was_never_asked_stands_beside_the_bound() -> None:
+    found = reviewed(many(2), mine=2)
+    priced = [replace(one, cost=Estimate(2.68, judge=0.2)) for one in found.plan.actions]
+    said = comment(replace(found, plan=replace(found.plan, actions=tuple(priced))))
+    assert "if all of it takes its timeout. The judge's tokens: about 0.4 more at most." in said
+    assert "<br>the judge's tokens: about 0.2 more at most |" in said
+
+
 @pytest.mark.parametrize("count", [1, 30, 10_000])
 @pytest.mark.parametrize("kept", [False, True])
 def test_it_fits_into_a_comment_whatever_it_says(count: int, kept: bool) -> None:

@@ -28,7 +28,9 @@ class Estimate:
     """Credits that work may cost; None where no price is known.
 
     `at_most` is if it takes its timeout; `low` and `high` are what like runs took, and `basis` says which those were:
-    None and "" before there are any, and `nodes` is their part of it. `unknown` names what is not in it.
+    None and "" before there are any, and `nodes` is their part of it. `judge` is in none of these: the tokens of a
+    judge that was never asked, rather too many, by assumptions that may fail; None where there is none or nobody can
+    tell. `unknown` names what is in nothing.
     """
 
     at_most: float | None
@@ -37,6 +39,7 @@ class Estimate:
     basis: str = ""
     unknown: tuple[str, ...] = ()
     nodes: tuple[float, float] | None = None
+    judge: float | None = None
 
 
 def credits(seconds: float, nodes: int, rate: float) -> float:

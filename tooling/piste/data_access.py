@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -84,6 +85,23 @@ def tables_of(query: str) -> tuple[str, ...]:
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         return (UNREADABLE,)
     return tuple(sorted({*_by_name(statements[0]), *_by_function(statements[0])}))
+
+
+@lru_cache(maxsize=4096)
+def most_rows(query: str) -> int | None:
+    """As many rows as a query's own LIMIT lets through; None without one, and where a number is not all it says."""
+    if not re.search(r"\b(limit|top)\b", query, re.IGNORECASE):  # to read SQL takes time
+        return None
+    import sqlglot
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    try:
+        limit = sqlglot.parse_one(query, read="snowflake").args.get("limit")
+    except SqlglotError:
+        return None
+    count = limit.expression if isinstance(limit, exp.Limit) else None
+    return int(count.this) if isinstance(count, exp.Literal) and count.is_int else None
 
 
 def _by_name(query: Any) -> Iterator[str]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
-from piste import cost
+from piste import cost, judge_tokens
 from piste.change_rules import defaults
 from piste.cost import Estimate, TokenPrices
 from piste.environment import Pool
 from piste.experiment import Document, Variant
-from piste.judge import is_on_pool
+from piste.judge import Judge, judge_of
 from piste.plan import Action
 from piste.policy import at_most
 from piste.run import Run, Status
@@ -48,6 +48,7 @@ def total(actions: Iterable[Action]) -> Estimate | None:
         return None
     bounds = [one.at_most for one in costs if one.at_most is not None]
     ranges = [(one.low, one.high) for one in costs if one.low is not None and one.high is not None]
+    judges = [one.judge for one in costs if one.judge is not None]
     unpriced, alone = len(costs) - len(bounds), len(costs) - len(ranges)
     lacking = [f"{unpriced} without a price"] if unpriced else []
     lacking += [f"{alone} without like runs"] if alone and ranges else []
@@ -57,6 +58,7 @@ def total(actions: Iterable[Action]) -> Estimate | None:
         sum(high for _, high in ranges) if ranges else None,
         "like runs" if ranges else "",
         (*lacking, *dict.fromkeys(what for one in costs for what in one.unknown)),
+        judge=sum(judges) if judges else None,
     )
 
 
@@ -119,7 +121,7 @@ class _Past:
         rows = max((int(run.evaluated.get("samples") or 0) for run in before), default=0)
         if cost.token_price(model, self.prices.tokens) is None or not rows:
             return Estimate(None, unknown=(f"tokens of {model}",))
-        most = rows * int(variant.spec["suite"].get("generate", {}).get("max_new_tokens", _MOST_TOKENS))
+        most = rows * _longest_answer(variant)
         used = [found for run in before if _model(run.spec) == model and (found := _tokens(run))]
         read = max((one for one, _ in used), default=0.0)
         bound = cost.of_tokens(model, (read, most), self.prices.tokens)
@@ -129,17 +131,27 @@ class _Past:
         return Estimate(bound, min(spent), max(spent))
 
     def _judge(self, variant: Variant) -> Estimate | None:
-        """The judge's tokens: what the same judge took for other runs of this suite."""
-        digest = variant.digests.judge
-        if not digest or is_on_pool(variant.spec["suite"]["judge"]["model"]):  # which is part of the run
+        """The judge's tokens: what the same judge took for other runs of this suite, else what can be told of them."""
+        judge = judge_of(variant.spec["suite"], variant.digests.judge)
+        if judge is None or judge.on_pool:  # which is part of the run
             return None
-        told = (
-            run.judged.get(digest, {}).get("judge", {}) for run in self.evaluated.get(variant.digests.generation, [])
-        )
+        before = self.evaluated.get(variant.digests.generation, [])
+        told = (run.judged.get(judge.digest, {}).get("judge", {}) for run in before)
         spent = [float(one["credits"]) for one in told if one.get("credits") is not None][-LATEST:]
-        if not spent:
-            return Estimate(None, unknown=("the judge's tokens",))
-        return Estimate(max(spent), min(spent), max(spent))
+        return Estimate(max(spent), min(spent), max(spent)) if spent else self._new_judge(variant, judge, before)
+
+    def _new_judge(self, variant: Variant, judge: Judge, before: Sequence[Run]) -> Estimate:
+        """By assumptions of `judge_tokens`; and why there is no number where there is none."""
+        if cost.token_price(judge.model, self.prices.tokens) is None:
+            return Estimate(None, unknown=(f"the judge's tokens: {judge.model} has no price",))
+        suite = variant.spec["suite"]
+        pairs = judge.pairwise and bool(variant.spec["experiment"].get("compare"))
+        rows = judge_tokens.rows(suite, before[-LATEST:])
+        tokens = judge_tokens.tokens(judge, suite, rows, _longest_answer(variant), pairs)
+        if tokens is None:
+            return Estimate(None, unknown=("the judge's tokens: how many rows is not known",))
+        gold = () if judge_tokens.gold_rows(judge) is not None else ("the judge's gold answers: how many is not known",)
+        return Estimate(None, judge=cost.of_tokens(judge.model, tokens, self.prices.tokens), unknown=gold)
 
 
 def _plus(nodes: Estimate, tokens: Estimate | None) -> Estimate:
@@ -149,7 +161,12 @@ def _plus(nodes: Estimate, tokens: Estimate | None) -> Estimate:
     bound = None if nodes.at_most is None else nodes.at_most + (tokens.at_most or 0.0)
     low = None if nodes.low is None else nodes.low + (tokens.low or 0.0)
     high = None if nodes.high is None else nodes.high + (tokens.high or 0.0)
-    return replace(nodes, at_most=bound, low=low, high=high, unknown=(*nodes.unknown, *tokens.unknown))
+    judge = nodes.judge if tokens.judge is None else tokens.judge
+    return replace(nodes, at_most=bound, low=low, high=high, unknown=(*nodes.unknown, *tokens.unknown), judge=judge)
+
+
+def _longest_answer(variant: Variant) -> int:
+    return int(variant.spec["suite"].get("generate", {}).get("max_new_tokens", _MOST_TOKENS))
 
 
 def _went_well(run: Run) -> bool:

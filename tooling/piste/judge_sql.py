@@ -20,7 +20,9 @@ from piste.sql import column, constant, literal, query
 GOLD = "GOLD"
 """In place of a run, of answers that people have judged."""
 
-_COLUMN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+COLUMN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""In a template, where a row's value goes."""
+
 _MESSAGE = "TRY_PARSE_JSON(REPLY):choices[0]:structured_output[0]:raw_message"
 _ONCE = "QUALIFY ROW_NUMBER() OVER (PARTITION BY RUN, SAMPLE_ID, KIND, OTHER ORDER BY AT) = 1"
 
@@ -90,7 +92,7 @@ def _prompt(asked: Questions, answers: Sequence[str]) -> str:
 
 
 def _filled(template: str) -> Iterator[str]:
-    for place, part in enumerate(_COLUMN.split(template)):
+    for place, part in enumerate(COLUMN.split(template)):
         if place % 2:
             yield f"COALESCE({column(part)}, '')"
         elif part:

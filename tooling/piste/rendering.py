@@ -74,16 +74,16 @@ def _like(like: Like) -> dict[str, Any]:
 def _cost(found: Estimate | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    keys = ("at_most", "low", "high", "basis")
+    keys = ("at_most", "low", "high", "basis", "judge")
     return {**{key: getattr(found, key) for key in keys}, "unknown": list(found.unknown)}
 
 
 def cost_text(found: Estimate | None) -> str:
-    """`at most 2.68 credits; 0.41 to 0.47 by 3 runs of it; without the judge's tokens`"""
+    """`at most 2.68 credits; 0.41 to 0.47 by 3 runs of it; the judge's tokens: about 0.34 more at most`"""
     if found is None:
         return ""
     bound = "no price is known" if found.at_most is None else f"at most {credits(found.at_most)}"
-    return "; ".join((bound, expected(found) or "no like run yet", *_without(found)))
+    return "; ".join((bound, expected(found) or "no like run yet", *besides(found)))
 
 
 def expected(found: Estimate) -> str:
@@ -98,8 +98,18 @@ def took(found: Estimate) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _without(found: Estimate) -> list[str]:
-    return [f"not in it: {', '.join(found.unknown)}"] if found.unknown else []
+def besides(found: Estimate) -> list[str]:
+    """What comes to it: a judge that was never asked, and what nobody can tell."""
+    unknown = f"not in it: {', '.join(found.unknown)}" if found.unknown else ""
+    return [said for said in (of_judge(found), unknown) if said]
+
+
+def of_judge(found: Estimate) -> str:
+    """In two digits: it is by assumptions."""
+    if found.judge is None:
+        return ""
+    about = f"{found.judge:,.0f}" if found.judge >= 10 else f"{found.judge:.2g}"
+    return f"the judge's tokens: about {about} more at most"
 
 
 def credits(amount: float) -> str:

@@ -11,7 +11,7 @@ from piste.data_access import Access
 from piste.errors import Problem, Refusal
 from piste.plan import Action, Plan, Verb, shown
 from piste.problems import printable
-from piste.rendering import HEADLINE, expected, status_of, took, verb_text, what, why
+from piste.rendering import HEADLINE, besides, expected, of_judge, status_of, took, verb_text, what, why
 from piste.run import Run
 
 MARKER = "<!-- piste:plan -->"
@@ -141,7 +141,8 @@ def _price(review: Review) -> str:
     unknown = f", {len(prices) - len(known)} without a price" if len(known) < len(prices) else ""
     found = estimate.total(review.changed)
     like = f" Like runs took {cell(took(found))}." if found and found.low is not None else ""
-    return f"At most **{_credits(sum(known))}** if all of it takes its timeout{unknown}.{like}"
+    judge = f" {said[0].upper()}{said[1:]}." if found and (said := of_judge(found)) else ""
+    return f"At most **{_credits(sum(known))}** if all of it takes its timeout{unknown}.{like}{judge}"
 
 
 def _credits(amount: float) -> str:
@@ -203,8 +204,8 @@ def _row(review: Review, action: Action) -> tuple[str, str]:
     found = action.cost
     if found is not None and found.low is not None and found.high is not None:
         cost += f"<br>{cell(expected(found))}"
-    if found is not None and found.unknown:
-        cost += f"<br>not in it: {cell(', '.join(found.unknown))}"
+    if found is not None:
+        cost += "".join(f"<br>{cell(said)}" for said in besides(found))
     return f"**{verb_text(action)}**<br>{cell(action.variant.label)}{cost}", _why(action)
 
 
