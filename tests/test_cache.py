@@ -18,9 +18,10 @@ import pytest
 from piste import journeys, rendering, repository, resources
 from piste.errors import PisteError
 from piste.problems import to_json
-from piste.repository import entries
+from piste.repository import entries, scanning
 from piste.repository.cache import MOST_ENTRIES, Cache, Row
 from piste.repository.reading import Repository
+from piste.repository.scanning import Folder
 from piste.variants import all_variants
 from test_repository import INVALID, VALID, built
 
@@ -85,9 +86,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     make = entries.Maker.entry
 
-    def counted(self: entries.Maker, name: str) -> entries.Entry:
-        names.append(name)
-        return make(self, name)
+    def counted(self: entries.Maker, found: Folder) -> entries.Entry:
+        names.append(found.name)
+        return make(self, found)
 
     monkeypatch.setattr(entries.Maker, "entry", counted)
     return names
@@ -452,6 +453,18 @@ def test_many_are_parsed_in_processes(
     assert {*parsed} == {"wrong"}  # by the second read; the first parsed elsewhere
     assert "wrong" not in [one.name for one in read.experiments]
     assert [one.path for one in read.problems if one.severity == "error"] == ["train.runtime"]
+
+
+def test_a_scan_in_two_processes_finds_what_one_finds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with os.scandir(root / "experiments") as found:
+        listed = sorted(found, key=lambda entry: entry.name)
+    alone = scanning.scan(listed, b"begun")
+    assert len(alone) > 3
+    with scanning._elsewhere(listed, b"begun") as rest:
+        assert rest() == alone
+    monkeypatch.setattr(scanning, "_send", lambda *_: os._exit(9))  # killed, as by a kernel without memory
+    with scanning._elsewhere(listed, b"begun") as rest:
+        assert rest() == alone
 
 
 def test_documents_that_the_cache_has_lost_are_read_again(root: Path, cache: Path) -> None:

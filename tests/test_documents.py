@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from piste.documents import MAX_VALUES, Parsed, parse
+from piste.documents import MAX_VALUES, Parsed, _Reader, _RefusedError, parse
+from piste.plain_documents import plain_data
 
 LONG = b"title: one\n" + b"".join(b"key-%d: {a: [1, 2.5, text], b: true}\n" % number for number in range(60))
 
@@ -130,3 +134,71 @@ def test_shipped_documents_can_be_read() -> None:
     assert files
     for file in files:
         assert parse(file.read_bytes(), file.name, recipe=file.name == "recipe.yaml").problems == ()
+
+
+SHIPPED = sorted(Path(__file__).parents[1].glob("experiments/**/*.yaml"))
+PIECES = st.sampled_from(
+    ["a", "b", "<<", ": ", ":", "- ", "\n", "  ", "    ", "[", "]", "{", "}", ", ", "&x ", "*x", "!t ", "!!str ",
+     "1e-5", "on", "0o7", ".nan", "~", "99999999999999999999", "2020-01-01", "|\n", ">-\n", "#", "---\n", "...\n",
+     "'", '"', "?", "%YAML 1.1\n"]
+)  # fmt: skip
+
+
+def careful(text: str, recipe: bool) -> tuple[object, bool]:
+    """What the reader that tells positions says, and whether it has nothing against the text."""
+    reader = _Reader("x.yaml", recipe)
+    try:
+        data = reader.document(text)
+    except _RefusedError:
+        return None, False
+    return data, not reader.problems
+
+
+def same_or_left_alone(text: str, recipe: bool) -> bool:
+    """Whether the quick reader took the text."""
+    plain = plain_data(text, recipe)
+    if plain is None:
+        return False
+    data, sound = careful(text, recipe)
+    assert sound, text
+    assert json.dumps(plain) == json.dumps(data), text  # 1 is not true, and the order of keys is the same
+    return True
+
+
+def test_shipped_files_are_plain() -> None:
+    taken = [same_or_left_alone(file.read_text(), file.name.startswith("recipe")) for file in SHIPPED]
+    assert len(taken) > 5
+    assert all(taken)
+
+
+@given(st.sampled_from(SHIPPED), st.data())
+@settings(max_examples=300, deadline=None)
+def test_an_edited_file_is_read_the_same_by_both_or_left_to_the_careful_one(file: Path, data: st.DataObject) -> None:
+    text = file.read_text()
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        end = data.draw(st.integers(start, min(len(text), start + 12)))
+        text = text[:start] + data.draw(PIECES) + text[end:]
+    for recipe in (False, True):
+        same_or_left_alone(text, recipe)
+
+
+@given(st.lists(PIECES, max_size=24))
+@settings(max_examples=500, deadline=None)
+def test_any_text_is_read_the_same_by_both_or_left_to_the_careful_one(pieces: list[str]) -> None:
+    for recipe in (False, True):
+        same_or_left_alone(f"a: {''.join(pieces)}", recipe)
+
+
+def test_aliases_are_plain_while_they_can_not_make_much_of_little() -> None:
+    assert same_or_left_alone("a: &x [1, {b: 2}]\nc: *x\nd: [*x, *x]\n", recipe=False)
+    assert plain_data("a: &x [1, 2]\nb: &y [*x, *x]\nc: *y\n", recipe=False) is None
+    many = "a: &x [" + "1, " * 2000 + "1]\n"
+    assert same_or_left_alone(f"{many}b: *x\n", recipe=False)
+    assert plain_data(f"{many}b: [*x, *x, *x, *x, *x, *x]\n", recipe=False) is None
+
+
+def test_positions_are_told_of_what_was_read_quickly() -> None:
+    text = "a:\n  b: [1, {c: 2}]\n"
+    assert plain_data(text, recipe=False)
+    assert read(text).position(("a", "b", 1, "c")) == (2, 11)

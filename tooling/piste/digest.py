@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from piste import scores
-from piste.change_rules import Kind, defaults, rule_of
+from piste.change_rules import ABSENT, Kind, Place, place, top
 from piste.experiment import Digests, Document, over
 from piste.judge import is_on_pool
 from piste.problems import Path
+from piste.recipe import rule_beside_others
 
 FORMAT = 1
 """Of the hashed structure; see docs/decisions/0002-identity.md before changing it."""
@@ -36,8 +36,6 @@ JUDGE_SEMANTICS = 1
 
 IDENTITY = {"format": FORMAT, "training": TRAINING_SEMANTICS, "generation": GENERATION_SEMANTICS}
 """What the digests of a run were made with; the ledger keeps it with every claim."""
-
-_ABSENT = object()
 
 
 def digests(spec: Document, versions: Mapping[str, int] = SCORE_VERSIONS) -> Digests:
@@ -101,44 +99,32 @@ def current(recorded: Digests, made_with: Mapping[str, Any], spec: Document) -> 
 
 def only(rule: str, document: Document, kind: Kind) -> Any:
     """The part of a document whose keys have this rule, without what equals its default."""
-
-    standard = defaults(kind)
-
-    def counts(path: Path, value: Any) -> bool:
-        return not standard or not is_default(kind, path, value)
-
-    def has_rule(path: Path) -> bool:
-        return rule_of(path, kind, document) == rule
-
-    kept = _project(document, (), counts, has_rule)
-    return {} if kept is _ABSENT else kept
+    undecided = rule_beside_others(document) if kind == "recipe" else ""
+    kept = _kept(document, top(kind), rule, undecided)
+    return {} if kept is ABSENT else kept
 
 
 def is_default(kind: Kind, path: Path, value: Any) -> bool:
     """Whether saying this is the same as saying nothing."""
-    standard = _standard(kind, path)
-    return standard is not _ABSENT and bool(normal(standard) == normal(value))
+    return _says_nothing(place(kind, path), value)
 
 
-@lru_cache(maxsize=8192)
-def _standard(kind: Kind, path: Path) -> Any:
-    return defaults(kind).get(tuple("*" if isinstance(part, int) else part for part in path), _ABSENT)
+def _says_nothing(here: Place, value: Any) -> bool:
+    return here.standard is not ABSENT and bool(normal(here.standard) == normal(value))
 
 
-def _project(value: Any, path: Path, counts: Callable[[Path, Any], bool], has_rule: Callable[[Path], bool]) -> Any:
-    if not counts(path, value):
-        return _ABSENT
-    if type(value) is str:  # as most are: quicker to see than what it is not
-        return value if has_rule(path) else _ABSENT
-    if (type(value) is dict or isinstance(value, Mapping)) and value:
-        items = {key: _project(child, (*path, key), counts, has_rule) for key, child in value.items()}
-        kept = {key: child for key, child in items.items() if child is not _ABSENT}
-        return kept or _ABSENT
-    if (type(value) is list or (isinstance(value, Sequence) and not isinstance(value, str))) and value:
-        children = [_project(child, (*path, index), counts, has_rule) for index, child in enumerate(value)]
-        kept_children = [child for child in children if child is not _ABSENT]
-        return kept_children or _ABSENT
-    return value if has_rule(path) else _ABSENT
+def _kept(value: Any, here: Place, rule: str, undecided: str) -> Any:
+    if here.standard is not ABSENT and _says_nothing(here, value):
+        return ABSENT
+    if type(value) is not str and value:  # most are texts: quicker to see than what they are not
+        if type(value) is dict or isinstance(value, Mapping):
+            items = ((key, _kept(child, here.below(key), rule, undecided)) for key, child in value.items())
+            return {key: child for key, child in items if child is not ABSENT} or ABSENT
+        if type(value) is list or isinstance(value, Sequence):
+            below = here.below(0)
+            children = [_kept(child, below, rule, undecided) for child in value]
+            return [child for child in children if child is not ABSENT] or ABSENT
+    return value if (here.rule or undecided) == rule else ABSENT
 
 
 def normal(value: Any) -> Any:
@@ -154,6 +140,8 @@ def normal(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} has no place in an identity")
 
 
+_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def _sha256(value: Any) -> str:
-    text = json.dumps(normal(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_json(normal(value)).encode()).hexdigest()

@@ -8,8 +8,9 @@ duplicate keys, tags, merge keys, NaN, alias bombs, deep nesting, large files.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, NoReturn, cast
 
 import yaml
@@ -26,6 +27,7 @@ from yaml.events import (
 )
 
 from piste.errors import Problem
+from piste.plain_documents import plain_data
 from piste.problems import Path, dotted, quoted
 from piste.scalars import UnreadableError, core, read_differently
 
@@ -72,10 +74,35 @@ def parse(text: bytes, file: str, *, recipe: bool = False) -> Parsed:
     """
     reader = _Reader(file, recipe)
     try:
-        data = reader.document(_decoded(text, file))
+        decoded = _decoded(text, file)
+        if (plain := plain_data(decoded, recipe)) is not None:
+            return Parsed(file, plain, _Marks(decoded))
+        data = reader.document(decoded)
     except _RefusedError as refused:
         return Parsed(file, None, problems=(*reader.problems, refused.problem))
     return Parsed(file, data, reader.marks, tuple(reader.problems))
+
+
+class _Marks(Mapping[Path, Position]):
+    """The positions in a text that has no problem: read when somebody asks, which is when another has found one."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def _read(self) -> Mapping[Path, Position]:
+        reader = _Reader("", recipe=False)
+        reader.document(self._text)
+        return reader.marks
+
+    def __getitem__(self, path: Path) -> Position:
+        return self._read[path]
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
 
 
 class _RefusedError(ValueError):

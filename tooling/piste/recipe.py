@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -95,19 +94,17 @@ uses), checkpoint types and intervals (they decide what is kept of a run), fail_
 """
 
 
-def rule(path: Path, recipe: Mapping[str, Any] | None = None) -> str:
-    """`placement` or `train`. `recipe` decides the keys whose rule depends on others."""
-    told = _rule(path)
-    return told or ("train" if recipe is None or _packs(recipe) else "placement")
-
-
-@lru_cache(maxsize=8192)
-def _rule(path: Path) -> str:
-    """ "" where others decide."""
+def rule_alone(path: Path) -> str:
+    """`placement` or `train`; "" where `rule_beside_others` decides."""
     keys = tuple(part for part in path if isinstance(part, str))
     if keys[:2] == ("data", "num_proc"):
         return ""
     return "placement" if keys[:1] in PLACEMENT or keys[:2] in PLACEMENT else "train"
+
+
+def rule_beside_others(recipe: Mapping[str, Any] | None) -> str:
+    """Of data.num_proc in this recipe."""
+    return "train" if recipe is None or _packs(recipe) else "placement"
 
 
 def _packs(recipe: Mapping[str, Any]) -> bool:
@@ -239,15 +236,14 @@ def _model(recipe: Parsed, files: Sequence[str], inputs: Any) -> Iterator[Proble
         yield replace(recipe.problem(("model", "name_or_path"), message, hint), severity="warning")
 
 
-def _paths_of_inputs(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+def _paths_of_inputs(value: Mapping[str, Any] | list[Any], path: Path) -> Iterator[tuple[Path, str]]:
     """Texts that may name a file below ./inputs, and where they stand."""
-    if isinstance(value, str):
-        if "inputs/" in value[:9]:
-            yield path, value
-    elif isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(item, str | dict | list):
-                yield from _paths_of_inputs(item, (*path, key))
+    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        if isinstance(item, str):
+            if "inputs/" in item[:9]:
+                yield (*path, key), item
+        elif isinstance(item, dict | list):
+            yield from _paths_of_inputs(item, (*path, key))
 
 
 def _messages(recipe: Parsed, source: Mapping[str, Any], path: Path) -> Iterator[Problem]:

@@ -127,8 +127,8 @@ def _orphan(run: Run) -> dict[str, Any]:
 
 
 def plan_text(plan: Plan, refused: Iterable[Refusal] = ()) -> str:
-    lines = [headline(plan)]
-    for action in sorted(plan.actions, key=lambda action: list(HEADLINE).index(action.verb)):
+    lines, order = [headline(plan)], list(HEADLINE)
+    for action in sorted(plan.actions, key=lambda action: order.index(action.verb)):
         lines.append(f"  {verb_text(action):18} {action.variant.label:34} {why(action)}".rstrip())
         differing = () if action.verb is Verb.KEEP else action.changes
         lines += [f"  {'':18} {_difference(change)}" for change in differing]

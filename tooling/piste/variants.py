@@ -23,7 +23,8 @@ def has_splits(experiment: Experiment) -> bool:
 
 def chooses(experiment: Experiment) -> bool:
     """Whether it looks at several recipes, to take one of them."""
-    return any(len(values) > 1 for values in experiment.head["train"].get("matrix", {}).values())
+    matrix = experiment.head["train"].get("matrix")
+    return bool(matrix) and any(len(values) > 1 for values in matrix.values())
 
 
 def variants(
@@ -79,7 +80,7 @@ def all_variants(experiments: Iterable[Experiment]) -> tuple[Variant, ...]:
     suites = SuiteDigests()
     for experiment in known:
         found += variants(experiment, suites=suites)
-        if has_splits(experiment) and experiment.name in compared and not chooses(experiment):
+        if experiment.name in compared and has_splits(experiment) and not chooses(experiment):
             found += variants(experiment, VALIDATION, aside=True, suites=suites)
     return tuple(found)
 

@@ -18,7 +18,7 @@ from piste import validation
 from piste.errors import Problem
 from piste.experiment import Document, Documents, Experiment, Suite, Trainings
 from piste.repository.parsing import HOME, Reader
-from piste.repository.scanning import folder_key, stamp
+from piste.repository.scanning import Folder, folder_key, stamp
 from piste.sources import Known, Source, head
 from piste.variants import trainings
 
@@ -26,6 +26,7 @@ MANY: Final = 128
 """From so many folders on, parsing in several processes is faster than beginning them."""
 
 _AT_ONCE = 32
+_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Entry:
         home = f"{HOME}/{self.name}/"
         said = [[one.file.removeprefix(home), *list(vars(one).values())[1:]] for one in self.problems]
         told = {"head": self.head, "trainings": self.trainings, "problems": said}
-        return json.dumps(told, separators=(",", ":"), allow_nan=False)
+        return _json(told)
 
 
 def remembered(name: str, facts: Mapping[str, Any], key: bytes | None) -> Entry:
@@ -70,27 +71,32 @@ def documents(text: str) -> Documents:
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes entries from files. `known` has the settings and the suites; `sound` are the suites without an error."""
+    """Makes entries from files. `known` has the settings and the suites; `sound` are the suites without an error.
+
+    `begun` is what the folders' keys began with.
+    """
 
     root: Path
     known: Known
     sound: frozenset[str]
+    begun: bytes = b""
 
-    def entries(self, names: Sequence[str]) -> Iterator[Entry]:
+    def entries(self, found: Sequence[Folder]) -> Iterator[Entry]:
         """Of all these folders, in their order."""
-        if len(names) < MANY:
-            yield from map(self.entry, names)
+        if len(found) < MANY:
+            yield from map(self.entry, found)
             return
         made = 0
         with contextlib.suppress(OSError, RuntimeError):  # no processes to be had here, or one was killed
-            for entry in self._in_processes(names):
+            for entry in self._in_processes(found):
                 yield entry
                 made += 1
-        yield from map(self.entry, names[made:])
+        yield from map(self.entry, found[made:])
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, found: Folder) -> Entry:
+        """Its key is None where the folder changed since it was scanned."""
+        name, key = found.name, found.key
         path = f"{self.root}/{HOME}/{name}"
-        key = folder_key(path)
         before = stamp(path) if key else []
         reader = Reader(self.root)
         read = reader.source(Path(path))
@@ -102,24 +108,23 @@ class Maker:
         if has_error(problems) or kept["evaluate"]["suite"] not in self.sound:
             return Entry(name, kept, problems)
         made = Entry(name, kept, problems, *self._told(source, files))
-        same = key is not None and (folder_key(path), stamp(path)) == (key, before)
+        same = key is not None and (folder_key(path, self.begun), stamp(path)) == (key, before)
         return replace(made, key=key, facts=made.remembering()) if same else made
 
     def _told(self, source: Source, files: Mapping[str, str]) -> tuple[Trainings, str]:
         document, recipe = source.experiment.data, source.recipe.data if source.recipe else None
         suite = document["evaluate"]["suite"]
         experiment = Experiment(source.name, document, recipe, Suite(suite, self.known.suites[suite].data), files)
-        text = json.dumps([document, recipe, files], separators=(",", ":"), allow_nan=False)
-        return trainings(experiment), text
+        return trainings(experiment), _json([document, recipe, files])
 
-    def _in_processes(self, names: Sequence[str]) -> Iterator[Entry]:
+    def _in_processes(self, found: Sequence[Folder]) -> Iterator[Entry]:
         from concurrent.futures import ProcessPoolExecutor  # 20 ms to import
 
         forks = sys.platform == "linux" and threading.active_count() == 1
         context = multiprocessing.get_context("fork" if forks else "spawn")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         with ProcessPoolExecutor(min(cores, 16), context, _begin, (self,)) as pool:
-            yield from pool.map(_entry, names, chunksize=_AT_ONCE)
+            yield from pool.map(_entry, found, chunksize=_AT_ONCE)
 
 
 def has_error(problems: Sequence[Problem]) -> bool:
@@ -134,5 +139,5 @@ def _begin(maker: Maker) -> None:
     _makers[:] = [maker]
 
 
-def _entry(name: str) -> Entry:
-    return _makers[0].entry(name)
+def _entry(found: Folder) -> Entry:
+    return _makers[0].entry(found)

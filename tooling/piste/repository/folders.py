@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 Fault = tuple[str, str]
 """What is wrong with a path, and what to do instead."""
+
+_PLAIN_NAME = re.compile("[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 _OUT = "Name a file inside the experiment's folder, such as train.py."
 
@@ -19,6 +22,8 @@ def fault(folder: Path, relative: str) -> Fault | None:
 
 
 def written_fault(relative: str) -> Fault | None:
+    if _PLAIN_NAME.fullmatch(relative):
+        return None
     path = PurePosixPath(relative)
     if path.is_absolute() or relative[1:2] == ":" or relative.startswith("~"):
         return "This is an absolute path.", _OUT
@@ -31,7 +36,7 @@ def written_fault(relative: str) -> Fault | None:
 
 def entry_fault(folder: Path, relative: str) -> Fault | None:
     path = folder / relative
-    if "/" not in relative and _is_plain(path):
+    if "/" not in relative and is_plain(path):
         return None
     try:
         real = path.resolve(strict=True)
@@ -49,7 +54,8 @@ def entry_fault(folder: Path, relative: str) -> Fault | None:
     return None
 
 
-def _is_plain(path: Path) -> bool:
+def is_plain(path: Path) -> bool:
+    """A file, and no link to one."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except (OSError, ValueError):
@@ -64,6 +70,12 @@ def entries(folder: Path) -> Iterator[str]:
         links = [name for name in directories if (Path(place) / name).is_symlink()]
         directories[:] = sorted(name for name in directories if name not in links and not _ignored(name))
         yield from (f"{inside}{name}" for name in sorted([*files, *links]) if not ignored_file(name))
+
+
+def holds_only(folder: Path, names: Collection[str]) -> bool:
+    """Whether it has no others than these, all of them files: then nobody needs to look closer."""
+    with os.scandir(folder) as found:
+        return all(entry.name in names and entry.is_file(follow_symlinks=False) for entry in found)
 
 
 def files_of(folder: Path, relative: str) -> list[str]:

@@ -65,7 +65,10 @@ class Reader:
         if folder.is_symlink():
             self.report(place, f"This {kind} is a link.", "Put the folder itself here.")
             return None
-        if not (folder / name).is_symlink() and not (folder / name).exists():
+        path = folder / name
+        if folders.is_plain(path):
+            return self._parsed(path)
+        if not path.is_symlink() and not path.exists():
             other = name.replace(".yaml", ".yml")
             hint = f"Rename {other} to {name}." if (folder / other).exists() else "Add it, or remove the folder."
             self.report(place, f"There is no {name} in this folder.", hint)
@@ -73,7 +76,7 @@ class Reader:
         if fault := folders.entry_fault(folder, name):
             self.report(f"{place}/{name}", *fault)
             return None
-        return self._parsed(folder / name)
+        return self._parsed(path)
 
     def _parsed(self, path: Path, recipe: bool = False) -> Parsed:
         place = self.place(path)
@@ -109,6 +112,8 @@ class Reader:
                 yield from ((path, _sha256(folder / path)) for path in inside)
 
     def undeclared(self, folder: Path, declared: set[str], hint: str, trains: bool = True) -> None:
+        if folders.holds_only(folder, declared | {"README.md"}):
+            return
         place = self.place(folder)
         for name in folders.entries(folder):
             if name in declared or name == "README.md" or name.startswith(f"{REPORT}/"):

@@ -88,14 +88,15 @@ class _Reading:
         self.made_with = hashlib.sha256(fingerprint() + repr(configured).encode()).digest()
 
     def repository(self) -> Repository:
-        found = list(scan(self._folders()))
+        found = scan(list(self._folders()), self.made_with)
         suites = self._suites()
         entries = list(self._entries(found, suites))
         known = Known(self.settings, suites, _Heads({one.name: one.head for one in entries if one.head is not None}))
         for suite in suites.values():
             self.reader.problems += validation.check_suite(suite, known)
         sound = self._sound(suites)
-        checked = [self._checked(entry, known) for entry in entries]
+        alike = _Alike(entries)
+        checked = [self._checked(entry, known, alike) for entry in entries]
         self.reader.problems += [problem for entry in checked for problem in entry.problems]
         experiments = [self._experiment(one, one.trainings) for one in checked if one.trainings and one.suite in sound]
         reports = {path: content for one in found if one.reported for path, content in self._reports(one.name)}
@@ -149,9 +150,9 @@ class _Reading:
         self.suites = {name: Suite(name, suites[name].data) for name in sound}
         self.versions = {name: _version(suites[name]) for name in sound}
         known = self._remembered(found)
-        missing = [folder.name for folder in found if folder.name not in known]
+        missing = [folder for folder in found if folder.name not in known]
         self.cache.close()  # a process that is forked must not have it open
-        self.maker = Maker(self.root, of_all, sound)
+        self.maker = Maker(self.root, of_all, sound, self.made_with)
         made = {one.name: one for one in self.maker.entries(missing)}
         rows = [self._row(one, one.key) for one in made.values() if one.key is not None]
         self.kept = bool(rows) and self.cache.keep(rows)
@@ -159,7 +160,7 @@ class _Reading:
             yield known[folder.name] if folder.name in known else made[folder.name]
 
     def _remembered(self, found: Iterable[Folder]) -> dict[str, Entry]:
-        keys = {one.name: self._key(one.key) for one in found if one.key and validation.NAME.fullmatch(one.name)}
+        keys = {one.name: one.key for one in found if one.key and validation.NAME.fullmatch(one.name)}
         facts: dict[bytes, list[tuple[bytes, Any]]] = defaultdict(list)
         for key, suite, told in self.cache.facts(sorted(set(keys.values()))):
             facts[key].append((suite, told))
@@ -172,17 +173,15 @@ class _Reading:
                         entries[folder.name] = entry
         return entries
 
-    def _key(self, content: bytes) -> bytes:
-        return hashlib.sha256(self.made_with + content).digest()
-
     def _row(self, entry: Entry, key: bytes) -> Row:
-        return Row(self._key(key), self.versions[entry.suite], entry.facts, entry.documents)
+        return Row(key, self.versions[entry.suite], entry.facts, entry.documents)
 
-    def _checked(self, entry: Entry, known: Known) -> Entry:
+    def _checked(self, entry: Entry, known: Known, alike: _Alike) -> Entry:
         """With what other experiments decide. Only then, and only if it is wrong, its positions are needed."""
-        if entry.head is None or not validation.refers(entry.head):
+        if entry.head is None or not validation.refers(entry.head) or alike.is_right(entry.name, entry.head):
             return entry
         if next(validation.check_references(known.experiments[entry.name], known), None) is None:
+            alike.right(entry.name, entry.head)
             return entry
         reader = Reader(self.root)
         read = reader.source(self.root / HOME / entry.name)
@@ -196,12 +195,12 @@ class _Reading:
         return Remembered(entry.name, self.suites[entry.suite], entry.head or {}, found, Deferred(read))
 
     def _documents(self, entry: Entry) -> Documents:
-        key, suite = self._key(entry.key or b""), self.versions[entry.suite]
-        return documents(entry.documents or self.cache.documents(key, suite) or self._again(entry))
+        suite = self.versions[entry.suite]
+        return documents(entry.documents or self.cache.documents(entry.key or b"", suite) or self._again(entry))
 
     def _again(self, entry: Entry) -> str:
         """Its documents, where the cache has lost them meanwhile."""
-        made = self.maker.entry(entry.name)
+        made = self.maker.entry(Folder(entry.name, entry.key, False))
         if made.key != entry.key or not made.documents:
             raise PisteError(f"{HOME}/{entry.name} changed while it was read.", "Run the command again.")
         return made.documents
@@ -245,6 +244,29 @@ class _Heads(Mapping[str, Source]):
 
     def __len__(self) -> int:
         return len(self.heads)
+
+
+class _Alike:
+    """Experiments that say nothing of others but what they are compared with, most often the same few.
+
+    Of one that no other is compared with only this pair counts: it can't be in a circle, nor be what it names.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._named = {str(one.head.get("compare")).partition("/")[0] for one in entries if one.head is not None}
+        self._right: set[tuple[str, str]] = set()
+
+    def is_right(self, name: str, head: Document) -> bool:
+        return self._pair(name, head) in self._right
+
+    def right(self, name: str, head: Document) -> None:
+        if pair := self._pair(name, head):
+            self._right.add(pair)
+
+    def _pair(self, name: str, head: Document) -> tuple[str, str] | None:
+        if name in self._named or "gates" in head or "waivers" in head:
+            return None
+        return repr(head.get("compare")), repr(head["evaluate"].get("suite"))
 
 
 def _version(suite: Parsed) -> bytes:
