@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders import variant
-from piste.observed import Event, Job, Observation, Stage, runs
+from piste.observed import Event, Job, Observation, Stage, read_event, runs
 from piste.run import Run, Status
 
 LORA = variant()
@@ -212,3 +212,24 @@ def test_what_a_role_that_sees_no_stage_can_not_know() -> None:
     ended = event("ended", {"training": "done", "evaluation": "done"})
     weights = [one(imported, ended, stages=stages).deleted for stages in ((HOME,), ())]
     assert weights == ["", "2026-11-22T11:50:00.000+00:00"]
+
+
+def test_documents_of_a_row_are_parsed_when_somebody_looks_into_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = variant(**{"suite.data.validation": "SELECT 1"})
+    spec = {**split.spec, "split": "validation"}
+    claimed, plain = {**CLAIMED.body, "spec": spec}, one(event("claimed", {**CLAIMED.body, "spec": spec}))
+    read, parsed = one(read_event(NAME, CLAIMED.at, "claimed", json.dumps(claimed))), []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+    assert read.spec
+    assert (read.label, read.digests) == ("notes-lora (validation)", plain.digests)
+    assert parsed == []
+    assert (read, dict(read.spec), len(read.spec), list(read.spec)) == (plain, spec, len(spec), list(spec))
+    assert [read.spec["recipe"], read.spec.get("recipe"), read.spec.get("other")] == [*[spec["recipe"]] * 2, None]
+    assert len(parsed) == 1
+
+
+def test_a_row_without_documents() -> None:
+    for spec in ({}, None):
+        body = {**CLAIMED.body, "spec": spec}
+        assert read_event(NAME, CLAIMED.at, "claimed", json.dumps(body)).body == body

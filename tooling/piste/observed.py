@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from piste import digest
@@ -50,6 +51,48 @@ class Event:
     at: str
     kind: str
     body: Mapping[str, Any]
+
+
+class Stored(Mapping[str, Any]):
+    """The documents of a row `claimed`, as the text that they came in until somebody looks into them.
+
+    Parsed they take five times the memory, and a plan looks into few. What is no document, above all the split, is
+    known without that.
+    """
+
+    __slots__ = ("_known", "_row")
+
+    def __init__(self, row: str, spec: Mapping[str, Any]) -> None:
+        self._row = row
+        self._known = {key: value for key, value in spec.items() if not isinstance(value, dict | list)}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._known[key] if key in self._known else _spec(self._row)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_spec(self._row))
+
+    def __len__(self) -> int:
+        return len(_spec(self._row))
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return repr(_spec(self._row))
+
+
+@lru_cache(maxsize=256)
+def _spec(row: str) -> dict[str, Any]:
+    return dict(json.loads(row)["spec"])
+
+
+def read_event(run: str, at: str, kind: str, row: str) -> Event:
+    """Of a row's text."""
+    body = json.loads(row)
+    if kind == "claimed" and body.get("spec"):
+        body["spec"] = Stored(row, body["spec"])
+    return Event(run, at, kind, body)
 
 
 @dataclass(frozen=True)

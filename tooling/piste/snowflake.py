@@ -28,7 +28,7 @@ from piste import identity
 from piste.environment import Environment, Pool
 from piste.errors import SnowflakeRefused, SnowflakeUnreachable
 from piste.experiment import JUDGE, PAIRWISE
-from piste.observed import CLAIM, FENCE, Event, Job, Observation, Stage, is_closed
+from piste.observed import CLAIM, FENCE, Event, Job, Observation, Stage, is_closed, read_event
 from piste.payload import Payload
 from piste.tables import TABLES, view_statements
 
@@ -227,9 +227,9 @@ class Account:
     def observe(self) -> Observation:
         """All that is known of all runs: three statements, however many there are."""
         ledger, stages, services = OBSERVE
-        rows = self._unless_missing(ledger)
+        events, now = self._events(ledger)
         return Observation(
-            events=[_event(row) for row in rows],
+            events=events,
             stages=[
                 Stage(row["name"], row["comment"] or "", _iso(row["created_on"]))
                 for row in self._unless_missing(stages.format(schema=self._schema))
@@ -239,7 +239,7 @@ class Account:
                 for row in self._unless_missing(services.format(schema=self._schema))
                 if CLAIM.match(row["name"])
             ],
-            at=_iso((rows or self._sql("SELECT CURRENT_TIMESTAMP() AS NOW"))[0]["NOW"]),
+            at=now or _iso(self._sql("SELECT CURRENT_TIMESTAMP() AS NOW")[0]["NOW"]),
         )
 
     def claim(self, name: str, comment: Mapping[str, Any]) -> str | None:
@@ -433,6 +433,10 @@ class Account:
         except SnowflakeRefused:
             return None
 
+    def _events(self, statement: str) -> tuple[list[Event], str]:
+        nothing: tuple[list[Event], str] = [], ""
+        return _if_there(lambda: self._do(lambda session: _events(session, statement)), nothing)
+
     def _comment(self, stage: str) -> str | None:
         pattern = _literal(stage.replace("_", r"\_"))
         rows = self._sql(f"SHOW STAGES LIKE {pattern} IN SCHEMA {self._schema}")
@@ -454,12 +458,7 @@ class Account:
                 return work(self._session)
 
     def _unless_missing(self, statement: str) -> list[Row]:
-        try:
-            return self._sql(statement)
-        except SnowflakeRefused as error:
-            if error.code == MISSING:
-                return []
-            raise
+        return _if_there(lambda: self._sql(statement), [])
 
 
 def _options(payload: Payload, image: str | None) -> dict[str, Any]:
@@ -476,8 +475,25 @@ def _options(payload: Payload, image: str | None) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value}
 
 
-def _event(row: Row) -> Event:
-    return Event(row["RUN"], _iso(row["AT"]), row["EVENT"], json.loads(row["BODY"]))
+def _if_there(ask: Callable[[], T], otherwise: T) -> T:
+    try:
+        return ask()
+    except SnowflakeRefused as error:
+        if error.code == MISSING:
+            return otherwise
+        raise
+
+
+def _events(session: Session, statement: str) -> tuple[list[Event], str]:
+    """The ledger's rows and Snowflake's clock, which is "" without any. Each row is let go once it is read."""
+    events: list[Event] = []
+    now = ""
+    with session.connection.cursor() as cursor:
+        cursor.execute(statement)
+        for run, at, kind, body, clock in cursor:
+            now = now or _iso(clock)
+            events.append(read_event(run, _iso(at), kind, body))
+    return events, now
 
 
 def _iso(moment: datetime | str) -> str:
