@@ -223,11 +223,13 @@ def _run(seen: _Seen) -> Run | None:
     claim = seen.body("claimed") or _from_comment(seen.name, seen.stage)
     if not claim:
         return None
-    training, evaluation = _statuses(claim["steps"], seen)
     ended, submitted = seen.ended, seen.body("submitted")
+    training, evaluation = _statuses(claim["steps"], ended, seen)
+    several = [event for event in seen.events.values() if event.kind in _OF_SEVERAL]
     results = ended.get("results") or seen.body("finished") or None
     failure = (results or ended).get("failure")
-    forgotten = seen.job is None and bool(seen.heard_at) and _age(seen.heard_at, seen.now) > SILENCE
+    heard_at = seen.heard_at
+    forgotten = seen.job is None and bool(heard_at) and _age(heard_at, seen.now) > SILENCE
     return Run(
         name=seen.name,
         experiment=claim["experiment"],
@@ -250,14 +252,14 @@ def _run(seen: _Seen) -> Run | None:
         results=results,
         failure=Failure(**_known(failure, Failure)) if failure else None,
         measured=seen.body("measured"),
-        comparisons=_by_other(seen, "compared"),
-        pooled=_by_other(seen, "pooled"),
-        judged=_by_other(seen, "judged"),
+        comparisons=_by_other(several, "compared"),
+        pooled=_by_other(several, "pooled"),
+        judged=_by_other(several, "judged"),
         shown=seen.body("shown"),
         claimed_at=seen.claimed_at,
         started_at=ended.get("started_at") or _at(seen, "started"),
         ended_at=ended.get("ended_at") or _at(seen, "finished") or (_at(seen, "ended") if ended else ""),
-        heard_at=seen.heard_at,
+        heard_at=heard_at,
         archived=_at(seen, "archived"),
         deleted=_at(seen, "deleted") or (seen.claimed_at if claim.get("imported") and seen.stage is None else ""),
     )
@@ -274,9 +276,9 @@ def _unrecorded(seen: _Seen) -> tuple[str, ...]:
     return tuple(kind for kind, sure in happened.items() if sure and kind not in seen.events)
 
 
-def _statuses(steps: Sequence[str], seen: _Seen) -> tuple[Status | None, Status | None]:
+def _statuses(steps: Sequence[str], ended: Mapping[str, Any], seen: _Seen) -> tuple[Status | None, Status | None]:
     """Of training (None if the run has none) and of evaluation."""
-    ended, finished = seen.ended, seen.body("finished")
+    finished = seen.body("finished")
     if finished and not ended.get("results"):
         return _said_by(finished, steps)
     if ended:
@@ -351,5 +353,5 @@ def _age(since: str, now: str) -> timedelta:
     return datetime.fromisoformat(now) - datetime.fromisoformat(since) if since and now else timedelta()
 
 
-def _by_other(seen: _Seen, kind: str) -> dict[str, Mapping[str, Any]]:
-    return {event.body["other"]: event.body for event in seen.events.values() if event.kind == kind}
+def _by_other(events: Iterable[Event], kind: str) -> dict[str, Mapping[str, Any]]:
+    return {event.body["other"]: event.body for event in events if event.kind == kind}
