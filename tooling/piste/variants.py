@@ -37,9 +37,12 @@ def variants(
     split = (split or (VALIDATION if chooses(experiment) else TEST)) if has_splits(experiment) else ""
     evaluated = (suites or SuiteDigests()).on(experiment.suite, split)
     specs = Deferred(lambda: _specs(experiment, split))
+    of, trains = experiment.name, experiment.trains
     return tuple(
-        _variant(experiment.name, name, split, experiment.trains, specs, index, Digests(training, **evaluated), aside)
-        for index, (name, training) in enumerate(trainings(experiment))
+        [
+            _variant(of, name, split, trains, specs, index, Digests(training, **evaluated), aside)
+            for index, (name, training) in enumerate(trainings(experiment))
+        ]
     )
 
 

@@ -122,9 +122,10 @@ def default_place() -> Path | None:
 
 def _is_whole(key: Any, suite: Any, text: Any, sum_: Any, part: int = 0) -> bool:
     """By the part of the sum that is this text's; SQLite holds what was written, of whatever type."""
-    with contextlib.suppress(TypeError, AttributeError, UnicodeError):
+    try:
         return bool(sum_[part : part + 16] == _sum(key, suite, text))
-    return False
+    except (TypeError, AttributeError, UnicodeError):
+        return False
 
 
 def _sum(key: bytes, suite: bytes, text: str) -> bytes:

@@ -60,8 +60,8 @@ class Entry:
 
 def remembered(name: str, facts: Mapping[str, Any], key: bytes | None) -> Entry:
     """Raises one of KeyError, TypeError and ValueError where they are not what was written."""
-    problems = tuple(Problem(f"{HOME}/{name}/{file}", *rest) for file, *rest in facts["problems"])
-    found = tuple((variant, training) for variant, training in facts["trainings"])
+    problems = tuple([Problem(f"{HOME}/{name}/{file}", *rest) for file, *rest in facts["problems"]])
+    found = tuple([(variant, training) for variant, training in facts["trainings"]])
     return Entry(name, facts["head"], problems, found, key=key)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -165,12 +164,14 @@ class _Reading:
         for key, suite, told in self.cache.facts(sorted(set(keys.values()))):
             facts[key].append((suite, told))
         entries = {}
-        for folder in found:
-            for suite, told in facts.get(keys.get(folder.name, b""), ()):
-                with contextlib.suppress(LookupError, TypeError, ValueError, AttributeError):
-                    entry = remembered(folder.name, told, folder.key)
+        for name, key in keys.items():
+            for suite, told in facts.get(key, ()):
+                try:
+                    entry = remembered(name, told, key)
                     if self.versions.get(entry.suite) == suite:
-                        entries[folder.name] = entry
+                        entries[name] = entry
+                except (LookupError, TypeError, ValueError, AttributeError):  # not what was written
+                    continue
         return entries
 
     def _row(self, entry: Entry, key: bytes) -> Row:
