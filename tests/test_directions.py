@@ -10,7 +10,7 @@ import pytest
 from builders import experiment, run
 from piste import scores
 from piste.choosing import decided
-from piste.report import render
+from piste.report.files import render
 from piste.scores import Better
 from piste.statistics import compare
 from piste.variants import all_variants

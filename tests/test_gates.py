@@ -13,8 +13,9 @@ from piste.choosing import decided
 from piste.experiment import Experiment, Suite, Variant
 from piste.gates import Checked, Gate, Outcome, Rule, State, Waiver, check, exit_code, gates_of, judge
 from piste.measures import missing, seeds_key
-from piste.report import all_outcomes, render
+from piste.report.files import render
 from piste.report.gate_words import check_text, lines, sentence
+from piste.report.gating import all_outcomes
 from piste.run import Run, Status
 from piste.variants import TEST, all_variants
 

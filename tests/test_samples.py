@@ -12,7 +12,7 @@ from builders import experiment, run
 from piste import samples
 from piste.experiment import Variant
 from piste.measures import GROUP, LENGTH
-from piste.report import render
+from piste.report.files import render
 from piste.variants import variants
 
 WANTED = {"columns": ["NOTE"], "count": 3}

@@ -14,13 +14,14 @@ import yaml
 from world import RECIPE, SUITE, World, found
 
 from faults.memory import Hook, Killed, Memory, MemoryAccount, Moment, Repeated, Statement, quiet
-from piste import git, journeys, report, resources
+from piste import git, journeys, resources
 from piste.environment import Environment
 from piste.errors import SnowflakeRefused, SnowflakeUnreachable
 from piste.journeys import Desired, Submission
 from piste.observed import GRACE
 from piste.plan import Plan, Verb
 from piste.policy import ALLOWANCES
+from piste.report import files
 
 ENVIRONMENT = Environment("dev", "PISTE", "DEV", pools={"cpu": "PISTE_CPU"})
 PAST_GRACE = GRACE.total_seconds() + 60
@@ -135,7 +136,7 @@ def reading(desired: Desired, root: Path) -> Callable[[], Desired]:
 def quick(monkeypatch: pytest.MonkeyPatch, provenance: Mapping[str, Any]) -> None:
     """What takes time and says nothing here is done once: pictures, the payload's files, what git knows."""
     for name in ("loss_plot", "scores_plot", "lines_plot"):
-        monkeypatch.setattr(report, name, _once(getattr(report, name)))
+        monkeypatch.setattr(files, name, _once(getattr(files, name)))
     monkeypatch.setattr(yaml, "safe_dump", _once(yaml.safe_dump))
     monkeypatch.setattr(resources, "payload_files", _once(resources.payload_files))
     monkeypatch.setattr(git, "provenance", lambda root: dict(provenance))

@@ -24,7 +24,7 @@ from piste.journeys.ledger import claim_of
 from piste.journeys.sampling import keep_samples
 from piste.judge import judge_of
 from piste.judged import seen_by
-from piste.report import render
+from piste.report.files import render
 from piste.run import Run
 from piste.snowflake import Account
 from piste.variants import all_variants, variants

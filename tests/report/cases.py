@@ -11,7 +11,7 @@ from typing import Any
 from piste.choosing import decided
 from piste.experiment import Digests, Experiment, Suite, Variant
 from piste.measures import seeds_key
-from piste.report import render
+from piste.report.files import render
 from piste.run import Failure, Run, Status
 from piste.variants import all_variants
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from piste.cost import of_answers_by_time, of_tokens
-from piste.report import render
+from piste.report.files import render
 from piste.report.model import offline_runs
 from piste.run import Run
 from piste.variants import all_variants

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from builders import baseline, experiment, run
 from piste.experiment import JUDGE, PAIRWISE
 from piste.plan import plan
-from piste.report import render
+from piste.report.files import render
 from piste.report.model import offline_runs
 from piste.resources import schema
 from piste.variants import all_variants

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from piste.experiment import folder
-from piste.report import render
+from piste.report.files import render
 from piste.report.result import curve
 from piste.run import Failure, Run, Status
 from piste.statistics import compare

@@ -14,8 +14,8 @@ from piste.environment import Pool
 from piste.experiment import Document, Variant
 from piste.judge import Judge, judge_of
 from piste.plan import Action
-from piste.policy import at_most
 from piste.run import Run, Status
+from piste.spending import bound
 
 _MOST_TOKENS: Final = defaults("suite")["generate", "max_new_tokens"]
 
@@ -92,7 +92,7 @@ class _Past:
         like, basis = self._like(_Kind(action.steps[0], family, nodes), variant)
         lasted = [run.seconds for run in like if run.seconds is not None]
         took = [cost.billed(seconds, nodes, rate) for seconds in lasted] if rate is not None else []
-        found = Estimate(at_most(variant, rate))
+        found = Estimate(bound(variant.spec["experiment"], rate))
         if took:
             low, high = min(took), max(took)
             found = replace(found, low=low, high=high, basis=basis, nodes=(low, high))

@@ -8,7 +8,6 @@ place of a pair), `gold` or `canary`; `HOW` is `asked`, `reused` (the very same 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,10 @@ from typing import Any
 from piste.experiment import JUDGE, PAIRWISE, Document
 from piste.judge import PAIR, TRIES, Judge, form, question, response_schema
 from piste.sql import column, constant, literal, query
+from piste.templates import COLUMN
 
 GOLD = "GOLD"
 """In place of a run, of answers that people have judged."""
-
-COLUMN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-"""In a template, where a row's value goes."""
 
 _MESSAGE = "TRY_PARSE_JSON(REPLY):choices[0]:structured_output[0]:raw_message"
 _ONCE = "QUALIFY ROW_NUMBER() OVER (PARTITION BY RUN, SAMPLE_ID, KIND, OTHER ORDER BY AT) = 1"

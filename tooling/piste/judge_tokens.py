@@ -14,8 +14,8 @@ from typing import Any, Final
 from piste.data_access import most_rows
 from piste.experiment import Document
 from piste.judge import CHARACTERS_PER_TOKEN, Judge, question, response_schema
-from piste.judge_sql import COLUMN
 from piste.run import Run
+from piste.templates import COLUMN
 
 COLUMN_CHARACTERS: Final = 4000
 """Assumed of the text that a row has in a column, where no judge was asked about these rows before."""

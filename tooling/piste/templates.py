@@ -10,7 +10,8 @@ from piste.documents import Parsed
 from piste.errors import Problem
 from piste.problems import Path, listed, quoted, sentences, suggestion
 
-_COLUMN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+COLUMN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""In a template, where a row's value goes."""
 _SELECT = re.compile(r"\s*select\s+(?:distinct\s+)?([^()'*]+?)\s+from\s", re.IGNORECASE)
 _ITEM = re.compile(
     r"""\s*(?:[A-Za-z_][\w$]*\.)*([A-Za-z_][\w$]*|"[^"]+")(?:\s+(?:as\s+)?([A-Za-z_][\w$]*|"[^"]+"))?\s*""",
@@ -20,7 +21,7 @@ _ITEM = re.compile(
 
 def columns(template: str) -> list[str]:
     """The columns a template names; braces around anything else are plain text."""
-    return list(dict.fromkeys(_COLUMN.findall(template)))
+    return list(dict.fromkeys(COLUMN.findall(template)))
 
 
 def selected(sql: str) -> list[str] | None:

@@ -14,8 +14,9 @@ from piste.cli.common import Place, command, counted, opened, place, selecting, 
 from piste.cli.progress import follow
 
 if TYPE_CHECKING:
+    from piste.errors import Refusal
     from piste.journeys import Collected, Desired, Submission
-    from piste.plan import Action
+    from piste.plan import Action, Plan
     from piste.snowflake import Account
 
 OUT_OF_DATE, REFUSED = 3, 4
@@ -67,7 +68,7 @@ def plan(at: Place, names: Sequence[str], since: str, offline: bool, check: bool
     piste plan soap-smollm2-lora       one experiment; 'soap-*', tag:soap, owner:@ana: several
     piste plan --changed-since main    what this branch has touched
     """
-    from piste import journeys, problems, rendering, review
+    from piste import journeys, problems, rendering
 
     desired = journeys.read(at.root, settings_root=at.settings, since=since)
     if offline:
@@ -83,12 +84,17 @@ def plan(at: Place, names: Sequence[str], since: str, offline: bool, check: bool
     else:
         if offline and shape == "text":
             click.echo("offline: by the reports committed in git; runs in progress can't be seen", err=True)
-        as_text = shape == "text"
-        whole = review.whole(due, offline, refused)
-        click.echo(rendering.plan_text(due, refused) if as_text else review.comment(whole), nl=False)
+        text = rendering.plan_text(due, refused) if shape == "text" else _comment(due, offline, refused)
+        click.echo(text, nl=False)
     if check and refused:
         return REFUSED
     return OUT_OF_DATE if check and due.submissions else 0
+
+
+def _comment(due: Plan, offline: bool, refused: Sequence[Refusal]) -> str:
+    from piste import review
+
+    return review.comment(review.whole(due, offline, refused))
 
 
 @click.command()

@@ -42,7 +42,8 @@ def collect(desired: Desired, account: Account) -> Collected:
     Raises:
         PolicyRefused: the ledger has forgotten what committed reports tell of.
     """
-    from piste.report import all_outcomes, render
+    from piste.report.files import render
+    from piste.report.gating import all_outcomes
 
     seen, ended = settle(desired, account)
     judging = judge(desired, account, observed.runs(seen))  # first: a judge may decide which of a matrix wins

@@ -157,7 +157,7 @@ def status(desired: Desired, account: Account, names: Collection[str]) -> tuple[
 
 def _with_gates(found: Iterable[Standing], desired: Desired, runs: Sequence[Run], now: str) -> tuple[Standing, ...]:
     """Those of an experiment once, with its first variant."""
-    from piste.report import all_outcomes
+    from piste.report.gating import all_outcomes
 
     left = all_outcomes(desired.experiments, desired.decided(runs).variants, runs)
     gates = ((one, left.pop(one.action.variant.experiment, ()) if one.action else ()) for one in found)

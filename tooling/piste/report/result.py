@@ -310,8 +310,7 @@ def _per_thousand(run: Run, history: History, rates: Mapping[str, float], tokens
         spent = cost.of_tokens(str(train["hosted"]), used, tokens)
         return None if spent is None else spent / answers * 1000
     rate = rates.get(str(answerer.provenance.get("family") or ""))
-    nodes = int(answerer.provenance.get("nodes") or 1)
-    return None if rate is None else cost.of_answers_by_time(seconds, answers, nodes, rate)
+    return None if rate is None else cost.of_answers_by_time(seconds, answers, answerer.nodes, rate)
 
 
 def curve(points: Any, most: int = POINTS) -> Curve:

@@ -66,8 +66,8 @@ class Cache:
         with self._forgiving(), self._connection() as connection:
             connection.execute(_TABLE)
             connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", values)
-            newest, count = connection.execute("SELECT COALESCE(MAX(rowid), 0), COUNT(*) FROM entries").fetchone()
-            if count > MOST_ENTRIES:
+            (newest,) = connection.execute("SELECT COALESCE(MAX(rowid), 0) FROM entries").fetchone()
+            if newest > MOST_ENTRIES and _count(connection) > MOST_ENTRIES:
                 connection.execute("DELETE FROM entries WHERE rowid <= ?", (newest - MOST_ENTRIES // 2,))
             return True
         return False
@@ -118,6 +118,10 @@ def default_place() -> Path | None:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "piste"
     except RuntimeError:  # nobody's home
         return None
+
+
+def _count(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT COUNT(*) FROM entries").fetchone()[0])
 
 
 def _is_whole(key: Any, suite: Any, text: Any, sum_: Any, part: int = 0) -> bool:

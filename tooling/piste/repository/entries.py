@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -118,6 +117,7 @@ class Maker:
         return trainings(experiment), _json([document, recipe, files])
 
     def _in_processes(self, found: Sequence[Folder]) -> Iterator[Entry]:
+        import multiprocessing
         from concurrent.futures import ProcessPoolExecutor  # 20 ms to import
 
         forks = sys.platform == "linux" and threading.active_count() == 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import multiprocessing
 import os
 import signal
 import stat
@@ -62,6 +61,8 @@ def _scan(folders: Iterable[os.DirEntry[str]], begun: bytes) -> list[Folder]:
 @contextlib.contextmanager
 def _elsewhere(folders: Sequence[os.DirEntry[str]], begun: bytes) -> Iterator[Callable[[], list[Folder]]]:
     """Scans in a forked process while this one does something else; here, where that comes to nothing."""
+    import multiprocessing  # 10 ms
+
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
     process = fork.Process(target=_send, args=(sender, folders, begun), daemon=True)
