@@ -81,18 +81,27 @@ def _enum(choices: Any, _: Mapping[str, Any]) -> Check:
 
 
 def _pattern(pattern: Any, _: Mapping[str, Any]) -> Check:
-    search = re.compile(anchored(pattern)).search
-    return lambda value: not isinstance(value, str) or search(value) is not None
+    wanted = anchored(pattern)
+    return lambda value: not isinstance(value, str) or _searched(wanted)(value) is not None
+
+
+@cache
+def _searched(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    """Compiled when there is something to look at: most documents have few of the keys that a schema knows."""
+    return re.compile(pattern).search
 
 
 def _properties(known: Any, _: Mapping[str, Any]) -> Check:
-    checks = {key: compiled(child) for key, child in known.items()}
+    checks: dict[str, Check] = {}
 
     def check(value: Any) -> bool:
         if isinstance(value, dict):
             for key, child in value.items():
-                if key in checks and not checks[key](child):
-                    return False
+                if key in known:
+                    if key not in checks:
+                        checks[key] = compiled(known[key])
+                    if not checks[key](child):
+                        return False
         return True
 
     return check
