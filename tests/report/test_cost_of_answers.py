@@ -11,6 +11,7 @@ import pytest
 
 from piste.cost import of_answers_by_time, of_tokens
 from piste.report.files import render
+from piste.report.words import about
 from piste.report.model import offline_runs
 from piste.run import Run
 from piste.variants import all_variants
@@ -69,6 +70,13 @@ def test_a_run_that_only_scored_costs_what_its_answers_did() -> None:
     scored = told(evaluation_only(of_lora, 0.9, steps=("score",)), answering_seconds=36.0)
     scored = replace(scored, provenance={**scored.provenance, "family": "UNKNOWN"})
     assert evaluated(rendered(answered, scored), "lora")["credits_per_thousand_answers"] == pytest.approx(0.022)
+
+
+@pytest.mark.parametrize(
+    ("credits", "said"), [(0.0004, "under 0.001 credits"), (0.0214, "about 0.021 credits"), (31, "about 31 credits")]
+)
+def test_what_is_nearly_nothing_is_not_about_something(credits: float, said: str) -> None:
+    assert about(credits) == said
 
 
 @pytest.mark.parametrize("known", [{}, {"answering_seconds": 60.0}])

@@ -131,6 +131,6 @@ def seeds(result: Result) -> str:
 def price(result: Result) -> str:
     if result.cost is None:
         return ""
-    own = f", about {words.credit_text(result.cost['credits'])} at list price"
+    own = f", {words.about(result.cost['credits'])} at list price"
     before = result.training_cost
     return f"{own} (and {words.credit_text(before['credits'])} for the training, earlier)" if before else own

@@ -75,7 +75,7 @@ def seeds(group: Group) -> str:
 
 def price(groups: Sequence[Group]) -> str:
     costs = [result.cost["credits"] for group in groups for result in group.results if result.cost]
-    return f", about {words.credit_text(sum(costs))} at list price for all" if costs else ""
+    return f", {words.about(sum(costs))} at list price for all" if costs else ""
 
 
 def table(groups: Sequence[Group]) -> list[str]:

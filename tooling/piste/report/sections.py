@@ -50,7 +50,7 @@ def _per_thousand(result: Result) -> str:
         return ""
     other = result.comparison.per_thousand if result.comparison else None
     theirs = "" if other is None else f" (the comparison's {words.credit_text(other)})"
-    return f"1,000 answers cost about {words.credit_text(result.per_thousand)}{theirs} at list price."
+    return f"1,000 answers cost {words.about(result.per_thousand)}{theirs} at list price."
 
 
 def _length(result: Result) -> str:

@@ -68,6 +68,12 @@ def credit_text(value: float) -> str:
     return f"{value:.0f} credits" if value >= 10 else f"{value:.2g} credits"
 
 
+def about(value: float) -> str:
+    """`about 0.02 credits`"""
+    said = credit_text(value)
+    return said if said.startswith("under") else f"about {said}"
+
+
 def period(start: str, end: str) -> str:
     """Two ISO 8601 times, to the minute, and how long it is between them."""
     if not start or not end:
