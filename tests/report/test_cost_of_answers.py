@@ -11,8 +11,8 @@ import pytest
 
 from piste.cost import of_answers_by_time, of_tokens
 from piste.report.files import render
-from piste.report.words import about
 from piste.report.model import offline_runs
+from piste.report.words import about
 from piste.run import Run
 from piste.variants import all_variants
 from report.cases import CREDITS, compared, evaluation_only, experiment, run
