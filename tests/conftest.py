@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import forked
+
 SLOW = (
     "workflows/test_trouble.py",
     "faults/test_stack_races.py",
@@ -28,6 +30,8 @@ SLOW = (
 )
 """Files that take longest come first: what begins last keeps one core waiting for the other."""
 
+KEEPER = pytest.StashKey["subprocess.Popen[bytes] | None"]()
+
 # Trainings of several workers at once: threads that wait for each other on busy cores cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -39,6 +43,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite expected.txt and golden files from what is seen")
     parser.addoption("--soak", action="store_true", help="every boundary and many rounds, not a sample")
     parser.addoption("--live", metavar="CONNECTION", help="run the journey tests on this Snowflake connection")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # its workers have what this process begins
+        config.stash[KEEPER] = forked.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    forked.end(config.stash.get(KEEPER, None))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -23,8 +22,8 @@ import world as worlds
 from commands import Command, Done
 from world import RECIPE, World
 
+import forked
 import snowglobe
-from faults import launching
 from faults.proxy import Proxy
 
 GRACE_SECONDS = 16 * 60.0
@@ -65,7 +64,6 @@ if "payload.generate" in sys.orig_argv:
 """
 PYTHON = """#!/bin/sh
 export PYTHONPATH={stubs}${{PYTHONPATH:+:$PYTHONPATH}}
-case $1 in */mljob_launcher.py) exec {python} -I -S {launching} {socket} "$@";; esac
 exec {python} "$@"
 """
 DATA = """
@@ -156,13 +154,12 @@ def stack(directory: Path, nodes: int = 3, quick: bool = True, **options: Any) -
     """`options` go to `snowglobe.serve`. Jobs that are not `quick` really train and generate."""
     pools = {"PISTE_CPU": (nodes, "CPU_X64_S")}
     with (
-        contextlib.ExitStack() as opened,
         snowglobe.serve(directory / "globe", pools=pools, schemas=["PISTE.DEV"], **options) as globe,
         Proxy(globe.connection) as proxy,
     ):
         if quick:
-            opened.enter_context(_launching(directory))
             _exchange(directory)
+            forked.wrap(directory / "globe")
         home = directory / "home"
         home.mkdir()
         _connections(home, {"globe": globe.connection, "proxied": proxy.connection})
@@ -191,28 +188,13 @@ def _connections(home: Path, connections: dict[str, dict[str, Any]]) -> None:
     file.chmod(0o600)
 
 
-@contextlib.contextmanager
-def _launching(directory: Path) -> Iterator[None]:
-    """Processes that have imported the client already, for the launchers of jobs (launching.py)."""
-    command = [sys.executable, launching.__file__, str(directory / "launching")]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    try:
-        yield
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(60)
-
-
 def _exchange(directory: Path) -> None:
     """What a job finds first on its path."""
     commands, stubs = directory / "globe/bin", directory / "stubs"
     stubs.mkdir()
     image = Path(snowglobe.__file__).parent / "image/sitecustomize.py"
     (stubs / "sitecustomize.py").write_text(GENERATION.format(image=str(image)))
-    python = PYTHON.format(
-        stubs=stubs, python=sys.executable, launching=launching.__file__, socket=directory / "launching"
-    )
+    python = PYTHON.format(stubs=stubs, python=sys.executable)
     programs = {
         "arctic_training": TRAINER.format(python=sys.executable, noted=str(directory / "trainings"), endless=ENDLESS),
         "pip": "#!/bin/sh\nexit 0\n",

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from world import World, forking, found
 
+import forked
+
 LOAD = """
 import pathlib, sys
 from showcase import loader, soap_notes
@@ -49,6 +51,7 @@ def account(
     try:
         assert server.stdout is not None
         parameters = json.loads(server.stdout.readline())
+        forked.wrap(directory)
         lines = [f"{key} = {json.dumps(value)}" for key, value in parameters.items() if not isinstance(value, dict)]
         (home / "connections.toml").write_text("[globe]\n" + "\n".join(lines) + "\n")
         (home / "connections.toml").chmod(0o600)

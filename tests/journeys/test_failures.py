@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from world import RECIPE, SUITE, World
 
+import forked
 from processes import find
 
 LONG = 4000
@@ -55,10 +56,15 @@ def training(world: World, name: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def ended(world: World) -> dict[str, dict[str, Any]]:
+def ended(world: World, account: Any) -> dict[str, dict[str, Any]]:
     """All of them, submitted together and ended; the last status of each."""
-    if world.trace is None:
+    if account.directory is None:
         pytest.skip("kills processes of this machine")
+    with forked.plainly(account.directory):
+        return _ended(world)
+
+
+def _ended(world: World) -> dict[str, dict[str, Any]]:
     world.write(
         "experiments/_suites/broken/suite.yaml", {**SUITE, "data": {"sql": "SELECT 1 AS ID FROM NOWHERE", "key": "ID"}}
     )

@@ -14,6 +14,7 @@ import yaml
 from snowflake.ml import jobs
 from snowflake.snowpark import Session
 
+import forked
 import snowglobe
 import tiny
 from processes import of_account
@@ -172,6 +173,7 @@ def recipe() -> dict[str, Any]:
 def account(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Account]:
     folder = tmp_path_factory.mktemp("account")
     with snowglobe.serve(folder / "globe", pools={"POOL": 4}, schemas=["PISTE.DEV"]) as globe:
+        forked.wrap(folder / "globe")
         place = {"database": "PISTE", "schema": "DEV", "network_timeout": 60}
         with Session.builder.configs({**globe.connection, **place}).create() as session:
             for statement in TABLES:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import forked
 from showcase import soap_notes
 
 FULL = ["train", "generate", "score"]
@@ -224,11 +225,12 @@ def test_a_training_that_cannot_begin_leaves_nothing_evaluated(account: Any, rec
 
 
 def test_a_run_that_is_told_to_stop_says_so_and_leaves_no_process(account: Any, recipe: Any) -> None:
-    job = account.submit("RUN_STOP_1", FULL, recipe=recipe)
-    deadline = time.monotonic() + 120
-    while not any("train" in body for (body,) in account.rows("SELECT BODY FROM LEDGER WHERE RUN = 'RUN_STOP_1'")):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    with forked.plainly(account.folder / "globe"):
+        job = account.submit("RUN_STOP_1", FULL, recipe=recipe)
+        deadline = time.monotonic() + 120
+        while not any("train" in body for (body,) in account.rows("SELECT BODY FROM LEDGER WHERE RUN = 'RUN_STOP_1'")):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
     while not account.processes("recipe.resolved.yaml"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
