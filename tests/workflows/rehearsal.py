@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 from world import EXPERIMENT, RECIPE, ROOT, SUITE
 
+import forked
 from faults.stack import DATA, Stack, stack
 from workflows import hub as hubs
 from workflows.hub import REPOSITORY, REQUEST_TOKEN, Hub, Pull
@@ -64,6 +65,7 @@ class Rehearsal:
     environment: str = "dev"
     connection: str = "globe"
     count: int = 0
+    forks: bool = True
 
     @property
     def origin(self) -> Path:
@@ -231,6 +233,7 @@ class Rehearsal:
             "REHEARSAL_PYTHON": sys.executable,
             "REHEARSAL_PACKAGES": str(Path(yaml.__file__).parents[1]),
             "REHEARSAL_ARTIFACTS": str(place / "artifacts"),
+            **(forked.surroundings() if self.forks else {}),
         }
 
     def _write_hidden(self, place: Path, allowed: Collection[str]) -> None:
@@ -293,8 +296,11 @@ def _ran(log: str, seconds: float, names: Iterable[str]) -> Ran:
 
 
 @contextlib.contextmanager
-def rehearsal(directory: Path, quick: bool = True) -> Iterator[Rehearsal]:
-    """A repository on GitHub with the tooling of this checkout, beside an account whose jobs are quick, or real."""
+def rehearsal(directory: Path, quick: bool = True, forks: bool = True) -> Iterator[Rehearsal]:
+    """A repository on GitHub with the tooling of this checkout, beside an account whose jobs are quick, or real.
+
+    Commands that are not quick, or for which nothing `forks`, start as they do on a runner.
+    """
     origin = directory / "training.git"
     clone = directory / "clone"
     _found(clone)
@@ -302,7 +308,7 @@ def rehearsal(directory: Path, quick: bool = True) -> Iterator[Rehearsal]:
     for key, value in {"http.receivepack": "true", "uploadpack.allowAnySHA1InWant": "true"}.items():
         subprocess.run(["git", "-C", str(origin), "config", key, value], check=True)
     with hubs.serve(origin) as hub, stack(directory / "account", nodes=3, quick=quick) as account:
-        made = Rehearsal(directory, hub, account, clone)
+        made = Rehearsal(directory, hub, account, clone, forks=quick and forks)
         made.git("remote", "add", "origin", "https://github.com/acme/training.git")
         made.git("remote", "set-url", "--push", "origin", str(origin))
         made.git("config", f"url.{origin}.insteadOf", "https://github.com/acme/training.git")
