@@ -17,6 +17,10 @@ from piste.sources import Source, section
 
 HOME: Final = "experiments"
 
+_FEW_BYTES: Final = 1 << 14
+_MANY_BYTES: Final = 1 << 20
+"""Of a file; most have few, and room for many is slow to get."""
+
 _UNDECLARED: Final = (
     "Add it to train.files in experiment.yaml, remove it, or keep it outside of experiments/.\n"
     "A declared file is part of the identity: changing it trains again."
@@ -81,8 +85,10 @@ class Reader:
     def _parsed(self, path: Path, recipe: bool = False) -> Parsed:
         place = self.place(path)
         try:
-            with path.open("rb") as file:
-                text = file.read(documents.MAX_BYTES + 1)
+            with path.open("rb", buffering=0) as file:
+                text = file.read(_FEW_BYTES)
+                while _FEW_BYTES <= len(text) <= documents.MAX_BYTES and (more := file.read(_MANY_BYTES)):
+                    text += more
         except OSError as error:
             unreadable = Problem(place, 0, 0, "", f"This file can't be read: {error.strerror}.", "See its permissions.")
             return Parsed(place, None, problems=(unreadable,))
