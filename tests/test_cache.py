@@ -455,6 +455,17 @@ def test_many_are_parsed_in_processes(
     assert [one.path for one in read.problems if one.severity == "error"] == ["train.runtime"]
 
 
+def test_what_is_right_for_one_is_looked_at_again_for_what_others_compare_with(root: Path, cache: Path) -> None:
+    shared, other = (root / f"experiments/{name}/experiment.yaml" for name in ("soap-smollm2-lora", "notes-3"))
+    for number in range(3):
+        edit(root / f"experiments/notes-{number}/experiment.yaml", "compare: soap-smollm2-base", "compare: notes-3")
+    edit(other, "compare: soap-smollm2-base", "compare: soap-smollm2-lora")
+    assert repository.read(root).problems == ()
+    edit(shared, "compare: soap-smollm2-base", "compare: notes-3")
+    wrong = {one.file.split("/")[1] for one in repository.read(root).problems if "circle" in one.message}
+    assert wrong == {"soap-smollm2-lora", "notes-3"}
+
+
 def test_a_scan_in_two_processes_finds_what_one_finds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with os.scandir(root / "experiments") as found:
         listed = sorted(found, key=lambda entry: entry.name)

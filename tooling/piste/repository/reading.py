@@ -265,9 +265,10 @@ class _Alike:
             self._right.add(pair)
 
     def _pair(self, name: str, head: Document) -> tuple[str, str] | None:
+        compare, suite = head.get("compare"), head["evaluate"].get("suite")
         if name in self._named or "gates" in head or "waivers" in head:
             return None
-        return repr(head.get("compare")), repr(head["evaluate"].get("suite"))
+        return (compare, suite) if isinstance(compare, str) and isinstance(suite, str) else None
 
 
 def _version(suite: Parsed) -> bytes:
