@@ -39,7 +39,7 @@ def opened(browser: Browser, file: Path, **context: object) -> Iterator[Page]:
     complaints: list[str] = []
     with browser.new_context(**context) as made:  # type: ignore[arg-type]
         page = made.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: complaints.append(request.url) if _outside(request.url, file) else None)
