@@ -18,7 +18,7 @@ import pytest
 from piste import journeys, rendering, repository, resources
 from piste.errors import PisteError
 from piste.problems import to_json
-from piste.repository import entries, scanning
+from piste.repository import entries
 from piste.repository.cache import MOST_ENTRIES, Cache, Row
 from piste.repository.reading import Repository
 from piste.repository.scanning import Folder
@@ -464,18 +464,6 @@ def test_what_is_right_for_one_is_looked_at_again_for_what_others_compare_with(r
     edit(shared, "compare: soap-smollm2-base", "compare: notes-3")
     wrong = {one.file.split("/")[1] for one in repository.read(root).problems if "circle" in one.message}
     assert wrong == {"soap-smollm2-lora", "notes-3"}
-
-
-def test_a_scan_in_two_processes_finds_what_one_finds(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with os.scandir(root / "experiments") as found:
-        listed = sorted(found, key=lambda entry: entry.name)
-    alone = scanning.scan(listed, b"begun")
-    assert len(alone) > 3
-    with scanning._elsewhere(listed, b"begun") as rest:
-        assert rest() == alone
-    monkeypatch.setattr(scanning, "_send", lambda *_: os._exit(9))  # killed, as by a kernel without memory
-    with scanning._elsewhere(listed, b"begun") as rest:
-        assert rest() == alone
 
 
 def test_documents_that_the_cache_has_lost_are_read_again(root: Path, cache: Path) -> None:

@@ -53,7 +53,7 @@ def _phases(root: Path, cache: Path, count: int) -> _Clock:
     clock = _Clock()
     home = root / "experiments"
     with clock.of("scan"), os.scandir(home) as found:
-        folders = scanning.scan([entry for entry in found if not entry.name.startswith("_")])
+        folders = scanning.scan(entry for entry in found if not entry.name.startswith("_"))
     assert len(folders) == count
     _anew(root, clock, count)
     repository.read(root, cache=cache)

@@ -87,7 +87,7 @@ class _Reading:
         self.made_with = hashlib.sha256(fingerprint() + repr(configured).encode()).digest()
 
     def repository(self) -> Repository:
-        found = scan(list(self._folders()), self.made_with)
+        found = scan(self._folders(), self.made_with)
         suites = self._suites()
         entries = list(self._entries(found, suites))
         known = Known(self.settings, suites, _Heads({one.name: one.head for one in entries if one.head is not None}))

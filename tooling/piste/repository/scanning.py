@@ -6,23 +6,14 @@ may leave as they were. Reading and hashing two small files costs a thirtieth of
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import signal
 import stat
-import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+from typing import Final, NamedTuple
 
 REPORT: Final = "report"
-MANY: Final = 2000
-"""From so many folders on, two processes scan faster than one."""
 MOST_FILES: Final = 256
 MOST_BYTES: Final = 1 << 20
 """Of one file. Folders with more, or larger ones, are read in full each time."""
@@ -42,52 +33,12 @@ class Folder(NamedTuple):
     reported: bool
 
 
-def scan(folders: Sequence[os.DirEntry[str]], begun: bytes = b"") -> list[Folder]:
+def scan(folders: Iterable[os.DirEntry[str]], begun: bytes = b"") -> list[Folder]:
     """In their order. `begun` is what the keys begin with: what else decides what is made of the content."""
-    if len(folders) < MANY or sys.platform != "linux" or threading.active_count() > 1:
-        return _scan(folders, begun)
-    half = len(folders) // 2
-    with _elsewhere(folders[half:], begun) as rest:
-        return _scan(folders[:half], begun) + rest()
-
-
-def _scan(folders: Iterable[os.DirEntry[str]], begun: bytes) -> list[Folder]:
     return [
         Folder(folder.name, None, False) if folder.is_symlink() else Folder(folder.name, *_content(folder.path, begun))
         for folder in folders
     ]
-
-
-@contextlib.contextmanager
-def _elsewhere(folders: Sequence[os.DirEntry[str]], begun: bytes) -> Iterator[Callable[[], list[Folder]]]:
-    """Scans in a forked process while this one does something else; here, where that comes to nothing."""
-    import multiprocessing  # 10 ms
-
-    fork = multiprocessing.get_context("fork")
-    receiver, sender = fork.Pipe(duplex=False)
-    process = fork.Process(target=_send, args=(sender, folders, begun), daemon=True)
-
-    def found() -> list[Folder]:
-        try:
-            return [Folder(*one) for one in receiver.recv()]
-        except (EOFError, OSError):
-            return _scan(folders, begun)
-
-    try:
-        with contextlib.suppress(OSError):
-            process.start()
-        sender.close()
-        yield found
-    finally:
-        receiver.close()
-        if process.pid is not None:
-            process.join()
-
-
-def _send(sender: Connection, folders: Iterable[os.DirEntry[str]], begun: bytes) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent tells who interrupts
-    with contextlib.suppress(OSError):  # nobody waits for it any more
-        sender.send([tuple(one) for one in _scan(folders, begun)])
 
 
 def folder_key(path: str, begun: bytes = b"") -> bytes | None:
