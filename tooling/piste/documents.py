@@ -26,8 +26,8 @@ from yaml.events import (
     StreamEndEvent,
 )
 
+from piste import plain_documents
 from piste.errors import Problem
-from piste.plain_documents import plain_data
 from piste.problems import Path, dotted, quoted
 from piste.scalars import UnreadableError, core, read_differently
 
@@ -36,7 +36,7 @@ Position = tuple[int, int]
 
 MAX_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 40
-MAX_VALUES: Final = 20_000
+MAX_VALUES: Final = plain_documents.MAX_VALUES
 """Values in a document with its aliases written out."""
 
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -75,7 +75,7 @@ def parse(text: bytes, file: str, *, recipe: bool = False) -> Parsed:
     reader = _Reader(file, recipe)
     try:
         decoded = _decoded(text, file)
-        if (plain := plain_data(decoded, recipe)) is not None:
+        if (plain := plain_documents.plain_data(decoded, recipe)) is not None:
             return Parsed(file, plain, _Marks(decoded))
         data = reader.document(decoded)
     except _RefusedError as refused:

@@ -7,7 +7,6 @@ never explains: it gives up on tags, odd keys, anchored scalars and whatever has
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final, cast
 
 import yaml
@@ -33,8 +32,6 @@ MAX_DEPTH: Final = 20
 MAX_VALUES: Final = 20_000
 """With aliases written out."""
 
-_SHORT: Final = 64
-
 
 def plain_data(text: str, recipe: bool) -> dict[str, Any] | None:
     """None where the careful reader has to say what it is."""
@@ -42,7 +39,7 @@ def plain_data(text: str, recipe: bool) -> dict[str, Any] | None:
         return None
     try:
         return _Plain(text, recipe).document()
-    except (_UnusualError, yaml.YAMLError):
+    except (_UnusualError, UnreadableError, yaml.YAMLError):
         return None
 
 
@@ -54,8 +51,7 @@ class _Plain:
     def __init__(self, text: str, recipe: bool) -> None:
         self._next = cast(Callable[[], Event], CParser(text).get_event)
         self._most = len(text) // 2 + 1  # values, for each has a character and something beside it
-        self._scalar = _in_a_recipe if recipe else _anywhere
-        self._long_scalar = _in_a_recipe.__wrapped__ if recipe else _anywhere.__wrapped__
+        self._recipe = recipe
         self._anchors: dict[str, Any] = {}
         self._anchored = False
         self._aliases = 0
@@ -91,10 +87,7 @@ class _Plain:
 
     def _value(self, event: Event, depth: int) -> Any:
         if type(event) is ScalarEvent and not event.anchor and not event.tag:
-            text = event.value
-            if not event.implicit[0]:
-                return text
-            return self._scalar(text) if len(text) <= _SHORT else self._long_scalar(text)
+            return self._scalar(event.value) if event.implicit[0] else event.value
         if type(event) is AliasEvent:
             return self._alias(event)
         if type(event) not in (MappingStartEvent, SequenceStartEvent) or depth == MAX_DEPTH:
@@ -109,25 +102,15 @@ class _Plain:
             self._anchors[anchor] = value
         return value
 
+    def _scalar(self, text: str) -> Any:
+        value = core(text)
+        if self._recipe and read_differently(text, value):
+            raise _UnusualError
+        return value
+
     def _alias(self, event: AliasEvent) -> Any:
         """Not within what another alias may stand for: so what they say together grows with their number only."""
         self._aliases += 1
         if self._anchored or event.anchor not in self._anchors or self._most * (self._aliases + 1) > MAX_VALUES:
             raise _UnusualError
         return self._anchors[event.anchor]
-
-
-@lru_cache(maxsize=8192)
-def _anywhere(text: str) -> Any:
-    try:
-        return core(text)
-    except UnreadableError:
-        raise _UnusualError from None
-
-
-@lru_cache(maxsize=8192)
-def _in_a_recipe(text: str) -> Any:
-    value = _anywhere.__wrapped__(text)
-    if read_differently(text, value):
-        raise _UnusualError
-    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,10 +17,6 @@ from piste.repository.scanning import REPORT
 from piste.sources import Source, section
 
 HOME: Final = "experiments"
-
-_FEW_BYTES: Final = 1 << 14
-_MANY_BYTES: Final = 1 << 20
-"""Of a file; most have few, and room for many is slow to get."""
 
 _UNDECLARED: Final = (
     "Add it to train.files in experiment.yaml, remove it, or keep it outside of experiments/.\n"
@@ -85,10 +82,8 @@ class Reader:
     def _parsed(self, path: Path, recipe: bool = False) -> Parsed:
         place = self.place(path)
         try:
-            with path.open("rb", buffering=0) as file:
-                text = file.read(_FEW_BYTES)
-                while _FEW_BYTES <= len(text) <= documents.MAX_BYTES and (more := file.read(_MANY_BYTES)):
-                    text += more
+            with path.open("rb") as file:  # room for what there is: room for a mebibyte is slow to get
+                text = file.read(min(os.fstat(file.fileno()).st_size, documents.MAX_BYTES) + 1)
         except OSError as error:
             unreadable = Problem(place, 0, 0, "", f"This file can't be read: {error.strerror}.", "See its permissions.")
             return Parsed(place, None, problems=(unreadable,))
