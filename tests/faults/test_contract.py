@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -318,6 +319,17 @@ def test_what_a_job_leaves_on_its_stage_is_read_and_has_sizes(place: Place, ran:
     assert place.account.sizes(ran.run, "results.json") == len(results or b"")
     assert place.account.sizes(ran.run) > len(results or b"")
     assert place.account.read(ran.run, f"{ran.run}_NAME/app/main.py") == PROGRAM.encode()
+
+
+def test_reading_neither_sees_nor_leaves_a_file_in_the_folder_all_processes_share(
+    place: Place, ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_another = tmp_path / "results.json"
+    of_another.write_text('{"run": "of another process"}')
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert json.loads(place.account.read(ran.run, "results.json") or b"")["run"] == ran.run
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [of_another]
+    assert of_another.read_text() == '{"run": "of another process"}'
 
 
 def test_values_by_run_and_sample(place: Place, ran: Ran) -> None:
