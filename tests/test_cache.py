@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from piste import journeys, rendering, repository, resources
+from piste import documents, journeys, rendering, repository, resources
 from piste.errors import PisteError
 from piste.problems import to_json
 from piste.repository import entries
@@ -339,6 +339,31 @@ def test_a_broken_reference_is_said_with_its_place(root: Path, cache: Path, monk
     problems = [one for one in same(root, monkeypatch).problems if one.path == "compare"]
     assert len(problems) >= 5
     assert all(problem.line > 1 and "soap-smollm2-base" in problem.message for problem in problems)
+
+
+def test_a_suite_that_is_unchanged_is_not_parsed_again_but_its_gates_are_judged(
+    root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = root / "experiments/_suites/soap-notes/suite.yaml"
+    file.write_text(f"{file.read_text()}gates:\n- {{score: rouge_l, better_than: {{experiment: notes-3}}}}\n")
+    assert repository.read(root).problems == ()
+    shutil.rmtree(root / "experiments/notes-3")
+    with monkeypatch.context() as blind:
+        blind.setattr(documents, "parse", lambda *_, **__: pytest.fail("a document was parsed"))
+        (problem,) = repository.read(root).problems
+    lines = file.read_text().splitlines()
+    assert (problem.path, "better_than" in lines[problem.line - 1]) == ("gates[0].better_than.experiment", True)
+    same(root, monkeypatch)
+
+
+def test_a_suite_is_remembered_by_its_name_too(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings allow samples of one suite alone, and its folder's name says which it is."""
+    home = root / "experiments/_suites"
+    (root / "pyproject.toml").write_text(RUNTIMES + POOLS + '[tool.piste.policy]\nsamples = ["soap-notes"]\n')
+    edit(home / "soap-notes/suite.yaml", "scores:", "samples: {count: 2, columns: [NOTE]}\nscores:")
+    shutil.copytree(home / "soap-notes", home / "other-notes")
+    said = [one.file for one in same(root, monkeypatch).problems]
+    assert said == ["experiments/_suites/other-notes/suite.yaml"]
 
 
 def test_a_suite_decides_with_its_experiments(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

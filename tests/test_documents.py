@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piste.documents import MAX_VALUES, Parsed, _Reader, _RefusedError, parse
+from piste.documents import Parsed, RefusedError, parse
+from piste.marked_documents import MAX_VALUES, Reader
 from piste.plain_documents import plain_data
 
 LONG = b"title: one\n" + b"".join(b"key-%d: {a: [1, 2.5, text], b: true}\n" % number for number in range(60))
@@ -146,10 +147,10 @@ PIECES = st.sampled_from(
 
 def careful(text: str, recipe: bool) -> tuple[object, bool]:
     """What the reader that tells positions says, and whether it has nothing against the text."""
-    reader = _Reader("x.yaml", recipe)
+    reader = Reader("x.yaml", recipe)
     try:
         data = reader.document(text)
-    except _RefusedError:
+    except RefusedError:
         return None, False
     return data, not reader.problems
 

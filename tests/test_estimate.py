@@ -11,9 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from builders import baseline, experiment, run, variant
-from piste.cost import Estimate
+from piste.cost import Estimate, total
 from piste.environment import Pool
-from piste.estimate import Prices, priced, total
+from piste.estimate import Prices, priced
 from piste.experiment import Variant
 from piste.nearest import explained
 from piste.plan import Action, plan

@@ -1,7 +1,19 @@
-"""`python -m piste`, as `piste`."""
+"""The console script, and `python -m piste`."""
 
 from __future__ import annotations
 
-from piste.cli import main
+import gc
 
-main(prog_name="piste")
+
+def main() -> None:
+    gc.set_threshold(100_000, 50)  # thousands of small values that stay: looking through them again and again is vain
+    from piste.cli import main as piste
+
+    try:
+        piste(prog_name="piste")
+    finally:
+        gc.freeze()  # what is left ends with the process
+
+
+if __name__ == "__main__":
+    main()

@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from piste.experiment import TEST, VALIDATION, Experiment, Variant, primary_score
-from piste.judged import awaits, seen_by
-from piste.measures import best_recipe, rank_of, recipes
 from piste.plan import Action, Verb, plan
 from piste.run import Run
 from piste.variants import chooses, has_splits, variants
@@ -38,6 +36,9 @@ def decided(
 
 def _winner(experiment: Experiment, judged: Sequence[Action]) -> list[Variant]:
     """All seeds of the recipe with the best mean of the primary score; of equals, the first."""
+    from piste.judged import awaits
+    from piste.measures import best_recipe, recipes
+
     means = {action.variant.name: _rank(action) for action in judged if action.verb is Verb.KEEP}
     if not means or any(action.verb in UNDECIDED or awaits(action.variant, action.run) for action in judged):
         return []
@@ -50,6 +51,9 @@ def _winner(experiment: Experiment, judged: Sequence[Action]) -> list[Variant]:
 
 def _rank(action: Action) -> float:
     """By the primary score."""
+    from piste.judged import seen_by
+    from piste.measures import rank_of
+
     suite = action.variant.spec["suite"]
     known = seen_by(action.run, action.variant.digests.judge) if action.run else None
     return rank_of(known, suite, primary_score(suite)) if known else float("-inf")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from piste import resources
+
+if TYPE_CHECKING:
+    from piste.plan import Action
 
 TokenPrices = Mapping[str, tuple[float, float]]
 """Credits per million tokens read and written, by model."""
@@ -66,3 +69,24 @@ def of_tokens(model: str, tokens: tuple[float, float], prices: TokenPrices) -> f
     """Credits for tokens read and written; None for a model without a price. `prices` come before the list's."""
     price = token_price(model, prices)
     return None if price is None else (tokens[0] * price[0] + tokens[1] * price[1]) / 1e6
+
+
+def total(actions: Iterable[Action]) -> Estimate | None:
+    """Of all that submit: the sums of what is known, and in `unknown` for how many it is not; None without any."""
+    costs = [action.cost for action in actions if action.submits and action.cost]
+    if not costs:
+        return None
+    bounds = [one.at_most for one in costs if one.at_most is not None]
+    ranges = [(one.low, one.high) for one in costs if one.low is not None and one.high is not None]
+    judges = [one.judge for one in costs if one.judge is not None]
+    unpriced, alone = len(costs) - len(bounds), len(costs) - len(ranges)
+    lacking = [f"{unpriced} without a price"] if unpriced else []
+    lacking += [f"{alone} without like runs"] if alone and ranges else []
+    return Estimate(
+        sum(bounds) if bounds else None,
+        sum(low for low, _ in ranges) if ranges else None,
+        sum(high for _, high in ranges) if ranges else None,
+        "like runs" if ranges else "",
+        (*lacking, *dict.fromkeys(what for one in costs for what in one.unknown)),
+        judge=sum(judges) if judges else None,
+    )

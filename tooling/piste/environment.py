@@ -151,6 +151,11 @@ class Settings:
         hint = choices(wanted, self.environments, "environments")
         raise PisteError(f"There is no environment {quoted(wanted)}.", hint)
 
+    def has_rules_offline(self, environment: Environment) -> bool:
+        """Whether anything can be refused without asking Snowflake."""
+        lists = (value for key, value in vars(self.policy).items() if key.startswith("allowed_"))
+        return environment.pinned_inputs or any(value is not None for value in lists)
+
     @property
     def rates(self) -> Mapping[str, float]:
         """Credits per node-hour by instance family: the account's own, else the list price."""

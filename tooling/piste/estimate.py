@@ -41,27 +41,6 @@ def priced(
     return tuple(replace(one, cost=past.estimate(one, pool_of(one.variant))) if one.submits else one for one in actions)
 
 
-def total(actions: Iterable[Action]) -> Estimate | None:
-    """Of all that submit: the sums of what is known, and in `unknown` for how many it is not; None without any."""
-    costs = [action.cost for action in actions if action.submits and action.cost]
-    if not costs:
-        return None
-    bounds = [one.at_most for one in costs if one.at_most is not None]
-    ranges = [(one.low, one.high) for one in costs if one.low is not None and one.high is not None]
-    judges = [one.judge for one in costs if one.judge is not None]
-    unpriced, alone = len(costs) - len(bounds), len(costs) - len(ranges)
-    lacking = [f"{unpriced} without a price"] if unpriced else []
-    lacking += [f"{alone} without like runs"] if alone and ranges else []
-    return Estimate(
-        sum(bounds) if bounds else None,
-        sum(low for low, _ in ranges) if ranges else None,
-        sum(high for _, high in ranges) if ranges else None,
-        "like runs" if ranges else "",
-        (*lacking, *dict.fromkeys(what for one in costs for what in one.unknown)),
-        judge=sum(judges) if judges else None,
-    )
-
-
 class _Kind(NamedTuple):
     """What makes runs comparable: they begin with the same step, on as many nodes of the same family."""
 

@@ -12,11 +12,11 @@ from piste.changes import Change, changes
 from piste.experiment import Variant
 from piste.plan import shown
 from piste.problems import listed
-from piste.rendering import status_of
 from piste.report.provenance import normalised
 from piste.report.result import cost_of
 from piste.review import cell
 from piste.run import Run
+from piste.run_words import status_of
 
 LEADS_TO: Final = {
     "train": "trains, generates and scores",

@@ -1,6 +1,6 @@
 """The data of YAML text that holds nothing unusual, as nearly all does: without positions, in half the time.
 
-What is unusual is left to the careful reader, `piste.documents`, which also says what is wrong and where. So this one
+What is unusual is left to the careful reader, `marked_documents`, which also says what is wrong and where. So this one
 never explains: it gives up on tags, odd keys, anchored scalars and whatever has a problem.
 """
 

@@ -59,11 +59,6 @@ def _ended(expired: Iterable[PolicyException], names: Collection[str]) -> str:
     return "".join(f"; the exception of {one.owner} expired after {one.until}" for one in mine)
 
 
-def lists(policy: Policy) -> dict[str, tuple[str, ...]]:
-    """Of names that are allowed, those that there are."""
-    return {key: value for key, value in vars(policy).items() if key.startswith("allowed_") and value is not None}
-
-
 def at_most(variant: Variant, rate: float | None) -> float | None:
     """Credits of a run that takes its timeout; None where the rate of its pool's family is not known."""
     return bound(variant.spec["experiment"], rate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -56,8 +55,10 @@ def suggestion(word: Any, choices: Iterable[str], quote: bool = True) -> str:
     """`Did you mean "x"?`, or nothing when no choice is close."""
     if not isinstance(word, str):
         return ""
+    from difflib import get_close_matches
+
     by_case = {choice.casefold(): choice for choice in choices}
-    close = difflib.get_close_matches(word[:LONGEST_ECHO].casefold(), by_case, n=1)
+    close = get_close_matches(word[:LONGEST_ECHO].casefold(), by_case, n=1)
     if not close:
         return ""
     found = quoted(by_case[close[0]])

@@ -7,6 +7,7 @@ import json
 import sys
 import tomllib
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ def prices() -> dict[str, Any]:
 @cache
 def fingerprint() -> bytes:
     """SHA-256 over piste's own code and schemas, and what reads YAML: with others the same files may say otherwise."""
-    import yaml  # by those who read it anyway
-
-    found = hashlib.sha256(f"{sys.version} {yaml.__version__} {yaml.__with_libyaml__}".encode())
+    found = hashlib.sha256(sys.version.encode())
+    if (reader := find_spec("yaml")) and reader.origin:  # its version stands there; to import it takes longer
+        found.update(Path(reader.origin).read_bytes())
     schemas = (path for folder in _SCHEMAS if folder.is_dir() for path in folder.glob("*.json"))
     code = (path for folder in (_PACKAGE, _PACKAGE / "repository") for path in folder.glob("*.py"))
     for path in sorted((*code, *schemas)):

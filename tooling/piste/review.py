@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from piste import estimate
 from piste.changes import Change
+from piste.cost import total
 from piste.data_access import Access
 from piste.errors import Problem, Refusal
 from piste.plan import Action, Plan, Verb, shown
 from piste.problems import printable
-from piste.rendering import HEADLINE, besides, expected, of_judge, status_of, took, verb_text, what, why
+from piste.rendering import HEADLINE, besides, expected, of_judge, took, verb_text, why
 from piste.run import Run
+from piste.run_words import status_of, what
 
 MARKER = "<!-- piste:plan -->"
 """Begins the one comment that a pull request has from piste."""
@@ -139,7 +140,7 @@ def _price(review: Review) -> str:
     if not known:
         return ""
     unknown = f", {len(prices) - len(known)} without a price" if len(known) < len(prices) else ""
-    found = estimate.total(review.changed)
+    found = total(review.changed)
     like = f" Like runs took {cell(took(found))}." if found and found.low is not None else ""
     judge = f" {said[0].upper()}{said[1:]}." if found and (said := of_judge(found)) else ""
     return f"At most **{_credits(sum(known))}** if all of it takes its timeout{unknown}.{like}{judge}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from functools import lru_cache
-from typing import Any, Final
-
-import yaml
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from piste.problems import quoted
+
+if TYPE_CHECKING:
+    from yaml import SafeLoader
 
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -75,7 +76,11 @@ def _float(text: str) -> float:
     return value
 
 
-_yaml_1_1 = yaml.SafeLoader("")
+@cache
+def _yaml_1_1() -> SafeLoader:
+    import yaml
+
+    return yaml.SafeLoader("")
 
 
 def read_differently(text: str, value: Any) -> tuple[str, str] | None:
@@ -90,7 +95,7 @@ def read_differently(text: str, value: Any) -> tuple[str, str] | None:
 def _difference(text: str, value: Any) -> tuple[str, str] | None:
     try:
         theirs = _by_yaml_1_1(text)
-    except (ValueError, TypeError, yaml.YAMLError):
+    except (ValueError, TypeError):
         return f"ArcticTraining's YAML 1.1 can't read {quoted(text)[1:-1]}.", f"Write {_written(text)} for text."
     if type(theirs) is type(value) and theirs == value:
         return None
@@ -107,11 +112,17 @@ _known_difference = lru_cache(maxsize=8192, typed=True)(_difference)
 
 
 def _by_yaml_1_1(text: str) -> Any:
-    if text and text[0] not in _yaml_1_1.yaml_implicit_resolvers:
+    import yaml
+
+    reader = _yaml_1_1()
+    if text and text[0] not in reader.yaml_implicit_resolvers:
         return text
-    tag: str = _yaml_1_1.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    construct = _yaml_1_1.yaml_constructors.get(tag, yaml.SafeLoader.construct_undefined)
-    return construct(_yaml_1_1, yaml.ScalarNode(tag, text))
+    tag: str = reader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    construct = reader.yaml_constructors.get(tag, yaml.SafeLoader.construct_undefined)
+    try:
+        return construct(reader, yaml.ScalarNode(tag, text))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
 
 
 def _named(value: Any) -> str:

@@ -67,13 +67,18 @@ def check_suite_alone(suite: Parsed, known: Known) -> list[Problem]:
     return list(suite.problems) if suite.data is None else _checked(suite, "suite", partial(_suite_alone, suite, known))
 
 
+def check_suite_references(suite: Parsed, known: Known) -> Iterator[Problem]:
+    """What experiments decide: of a suite that is right alone."""
+    return gate_rules.check_suite(suite, known)
+
+
 def _suite_alone(suite: Parsed, known: Known) -> Iterator[Problem]:
     return suites.check(suite, PurePosixPath(suite.file).parent.name, known.settings.policy)
 
 
 def _suite_rules(suite: Parsed, known: Known) -> Iterator[Problem]:
     yield from _suite_alone(suite, known)
-    yield from gate_rules.check_suite(suite, known)
+    yield from check_suite_references(suite, known)
 
 
 def _checked(

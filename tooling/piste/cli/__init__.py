@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import click
@@ -54,7 +53,6 @@ def main(
       4    a policy refuses; collect --check: a gate has failed
       130  interrupted
     """
-    gc.set_threshold(100_000, 50)  # thousands of small values that stay: looking through them again and again is vain
     context.obj = Place(root or _nearest(Path()), environment, connection, settings)
 
 

@@ -235,10 +235,10 @@ def _branch() -> str:
 
 
 def _came_of(published: Published, told: Sequence[int]) -> Iterator[str]:
-    from piste import rendering
+    from piste.run_words import status_of, what
 
     for run in published.collected.ended:
-        yield f"{run.label}: {rendering.status_of(run)}: {rendering.what(run)}"
+        yield f"{run.label}: {status_of(run)}: {what(run)}"
     if published.pull_request is not None:
         yield f"#{published.pull_request.number} {published.subject}"
     elif published.subject:

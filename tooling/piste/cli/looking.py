@@ -24,12 +24,12 @@ def status(at: Place, names: Sequence[str], since: str, shape: str) -> int:
              from somebody's branch; not in git: nothing asks for it any more
     health   healthy, progressing, degraded; – while there is no run
     """
-    from piste import journeys, rendering
+    from piste import journeys, standings
 
     desired = journeys.read(at.root, tolerant=True, settings_root=at.settings, since=since)
     with opened(at, desired) as account:
         found = journeys.status(desired, account, names)
-    click.echo(rendering.status_json(found) if shape == "json" else rendering.status_text(found), nl=False)
+    click.echo(standings.status_json(found) if shape == "json" else standings.status_text(found), nl=False)
     return 0
 
 

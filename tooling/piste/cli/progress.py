@@ -34,11 +34,11 @@ class Progress:
         self._spoke = 0.0
 
     def show(self, look: Look) -> None:
-        from piste import rendering
+        from piste.run_words import doing, what
 
         self.silent(look.silence)
         for run in () if look.silence else look.runs:
-            text = f"{run.label}: {rendering.doing(run) if run.live else rendering.what(run)}"
+            text = f"{run.label}: {doing(run) if run.live else what(run)}"
             self.tell(run.name, text, run.live)
 
     def silent(self, seconds: float) -> None:

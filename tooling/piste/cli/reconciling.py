@@ -238,10 +238,10 @@ def _submit(submissions: Iterator[Submission]) -> list[str]:
 
 
 def _say_collected(root: Path, collected: Collected, err: bool = False) -> None:
-    from piste import rendering
+    from piste.run_words import status_of, what
 
     for run in collected.ended:
-        click.echo(f"{run.label}: {rendering.status_of(run)}: {rendering.what(run)}", err=err)
+        click.echo(f"{run.label}: {status_of(run)}: {what(run)}", err=err)
     if collected.judged:
         click.echo(f"asked judges {counted(collected.judged, 'question')}", err=err)
     for label, why in collected.unjudged:

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
         follow_mirroring,
         remember,
     )
-    from piste.journeys.planning import plan_live, plan_offline
+    from piste.journeys.planning import plan_live, plan_offline, refusals_offline
     from piste.journeys.publishing import BRANCH as REPORTS_BRANCH
     from piste.journeys.publishing import Published, Publisher, publish, tell_tried
     from piste.journeys.reading import Desired, read, validate
-    from piste.journeys.refusing import refusals, refusals_offline
+    from piste.journeys.refusing import refusals
     from piste.journeys.reviewing import changed, cut_down, review, try_
     from piste.journeys.showing import runs_page
     from piste.journeys.submitting import Submission, apply
@@ -92,10 +92,10 @@ _HOMES = {
     "ledger": "begin import_reports",
     "mirroring": "Mirroring add_folder all_models begin_mirroring find_model finish_mirroring follow_mirroring"
     " remember",
-    "planning": "plan_live plan_offline",
+    "planning": "plan_live plan_offline refusals_offline",
     "publishing": "REPORTS_BRANCH Published Publisher publish tell_tried",
     "reading": "Desired read validate",
-    "refusing": "refusals refusals_offline",
+    "refusing": "refusals",
     "reviewing": "changed cut_down review try_",
     "showing": "runs_page",
     "submitting": "Submission apply",

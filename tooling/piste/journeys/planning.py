@@ -8,16 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from piste import ending, observed, selection
-from piste.admission import admit
 from piste.environment import Environment, Pool
-from piste.errors import Problem
-from piste.estimate import Prices, priced
+from piste.errors import Problem, Refusal
 from piste.experiment import TEST, Document, Variant
-from piste.journeys.ledger import look
 from piste.journeys.reading import Desired
 from piste.nearest import explained
 from piste.observed import Observation
 from piste.plan import Plan, orphans, plan
+from piste.run import Run
 
 if TYPE_CHECKING:
     from piste.snowflake import Account
@@ -28,13 +26,30 @@ def plan_offline(desired: Desired, names: Collection[str] = ()) -> tuple[Plan, t
 
     With the plan come the reports that could not be read.
     """
-    from piste.report.model import offline_runs
-
-    runs, problems = offline_runs(desired.reports)
+    runs, problems = _reported(desired.reports)
     desired = desired.decided(runs)
     made = plan(desired.only(names), runs)
     gone = orphans(desired.variants, runs)
     return explained(replace(made, orphans=gone, wanted=made.submissions)), problems
+
+
+def refusals_offline(desired: Desired, due: Plan, environment: str | None) -> tuple[Refusal, ...]:
+    """What the policy has against the plan, by the rules that need no account."""
+    known = desired.settings
+    chosen = known.chosen(environment or "") if known.environments else Environment("", "", "")
+    if not known.has_rules_offline(chosen):
+        return ()
+    from piste.journeys.refusing import judge_offline
+
+    return judge_offline(desired, chosen, due).refusals
+
+
+def _reported(reports: Mapping[str, bytes]) -> tuple[tuple[Run, ...], tuple[Problem, ...]]:
+    if not reports:
+        return (), ()
+    from piste.report.model import offline_runs
+
+    return offline_runs(reports)
 
 
 def plan_live(
@@ -52,6 +67,8 @@ def plan_live(
     Raises:
         PolicyRefused: the ledger has forgotten what committed reports tell of.
     """
+    from piste.journeys.ledger import look
+
     return planned(desired, account, seen or look(desired, account), names, retry, tried)
 
 
@@ -74,6 +91,9 @@ def planned(
 
 
 def _admitted(made: Plan, desired: Desired, account: Account) -> Plan:
+    from piste.admission import admit
+    from piste.estimate import Prices, priced
+
     live = [run for run in made.runs if not ending.is_over(run)]
 
     def name_of(variant: Variant) -> str | None:

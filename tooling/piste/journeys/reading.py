@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from piste import git, repository, selection, settings
+from piste import repository, selection, settings
 from piste.choosing import decided
 from piste.environment import FILE, Settings
 from piste.errors import InvalidInput, Problem
@@ -60,7 +60,7 @@ def validate(root: Path, settings_root: Path | None = None, names: Collection[st
     broken = {one.file.split("/")[1] for one in found.problems if _in_an_experiment(one)} - known
     chosen = _chosen(found, broken, names)
     if since:
-        chosen &= _touched(found, root, settings_root or root, since) | _below(git.changed_since(root, since))
+        chosen &= _touched(found, root, settings_root or root, since) | _below(root, since)
     problems = (one for one in found.problems if not _in_an_experiment(one) or one.file.split("/")[1] in chosen)
     return replace(found, problems=tuple(problems), count=len(chosen))
 
@@ -83,7 +83,10 @@ def _chosen(found: Repository, broken: Collection[str], words: Collection[str]) 
     return chosen
 
 
-def _below(paths: Iterable[str]) -> set[str]:
+def _below(root: Path, since: str) -> set[str]:
+    from piste import git
+
+    paths = git.changed_since(root, since)
     return {path.split("/")[1] for path in paths if path.startswith(f"{repository.HOME}/")}
 
 
@@ -107,6 +110,8 @@ def read(root: Path, tolerant: bool = False, settings_root: Path | None = None, 
 
 
 def _touched(found: Repository, root: Path, settings_root: Path, since: str) -> frozenset[str]:
+    from piste import git
+
     paths = git.changed_since(root, since)
     before = settings.runtimes(git.content(root, since, FILE))
     now = settings.runtimes((settings_root / FILE).read_text("utf-8")) if (settings_root / FILE).exists() else {}

@@ -68,7 +68,7 @@ def judge(
 
 def judge_offline(desired: Desired, environment: Environment, due: Plan) -> Judged:
     """By the rules that need no account. Where none of them is on, no document is read for it."""
-    if not (environment.pinned_inputs or policy.lists(desired.settings.policy)):
+    if not desired.settings.has_rules_offline(environment):
         return Judged({})
     found = _asked(desired, environment, due, "", ())
     now = datetime.now(UTC).isoformat()
@@ -82,12 +82,6 @@ def refusals(
     """What `apply` would refuse of a plan."""
     told = told_by_ledger(desired, due) if approved is None else approved
     return judge(desired, account, due, told).refusals
-
-
-def refusals_offline(desired: Desired, due: Plan, environment: str | None) -> tuple[Refusal, ...]:
-    if not desired.settings.environments:
-        return judge_offline(desired, Environment("", "", ""), due).refusals
-    return judge_offline(desired, desired.settings.chosen(environment or ""), due).refusals
 
 
 def told_by_ledger(desired: Desired, due: Plan) -> tuple[Approval, ...] | None:

@@ -1,8 +1,9 @@
 """experiments/ on disk <-> values: reading with every problem found, writing only what differs."""
 
 from piste.repository.parsing import HOME
-from piste.repository.reading import SUITES, Repository, declared_files, read, report_files
+from piste.repository.reading import Repository, declared_files, read, report_files
 from piste.repository.scores import read as read_scores
+from piste.repository.suites import SUITES
 from piste.repository.writing import (
     about_its_result,
     copy_experiment,

@@ -21,11 +21,11 @@ from piste.repository.cache import Cache, Row, default_place
 from piste.repository.entries import Entry, Maker, documents, has_error, remembered
 from piste.repository.parsing import HOME, Reader
 from piste.repository.scanning import REPORT, Folder, scan
+from piste.repository.suites import SUITES, Suites, read_suites
 from piste.resources import fingerprint
 from piste.settings import Settings
 from piste.sources import Known, Source
 
-SUITES: Final = "_suites"
 MAX_REPORT: Final = 8 << 20
 """Bytes of a report.json; those that piste writes have some kilobytes."""
 
@@ -88,12 +88,12 @@ class _Reading:
 
     def repository(self) -> Repository:
         found = scan(self._folders(), self.made_with)
-        suites = self._suites()
+        suites = read_suites(self.reader, self.settings, self.cache, self.made_with)
         entries = list(self._entries(found, suites))
-        known = Known(self.settings, suites, _Heads({one.name: one.head for one in entries if one.head is not None}))
-        for suite in suites.values():
-            self.reader.problems += validation.check_suite(suite, known)
-        sound = self._sound(suites)
+        heads = _Heads({one.name: one.head for one in entries if one.head is not None})
+        known = Known(self.settings, suites.parsed, heads)
+        self.reader.problems += suites.check(known)
+        sound = self._sound(suites.parsed)
         alike = _Alike(entries)
         checked = [self._checked(entry, known, alike) for entry in entries]
         self.reader.problems += [problem for entry in checked for problem in entry.problems]
@@ -119,41 +119,24 @@ class _Reading:
             else:
                 yield entry
 
-    def _suites(self) -> dict[str, Parsed]:
-        home, reader = self.root / HOME / SUITES, self.reader
-        suites: dict[str, Parsed] = {}
-        if home.is_symlink():
-            reader.report(f"{HOME}/{SUITES}", "The folder of suites is a link.", "Put the folder itself here.")
-        if not home.is_dir() or home.is_symlink():
-            return suites
-        for name in folders.loose_files(home):
-            reader.report(f"{HOME}/{SUITES}/{name}", "This file belongs to no suite.", "Move it into a folder.")
-        for folder in folders.subfolders(home):
-            parsed = reader.main_document(folder, "suite.yaml", "suite")
-            reader.undeclared(folder, {"suite.yaml"}, "Remove it; the rows to evaluate with stay in tables.")
-            if parsed:
-                suites[folder.name] = parsed
-        return suites
-
     def _sound(self, suites: Iterable[str]) -> frozenset[str]:
         """The suites without an error so far."""
         home = f"{HOME}/{SUITES}/"
         wrong = {one.file.split("/")[2] for one in self.reader.problems if one.file.startswith(home) and _is_error(one)}
         return frozenset(suites) - wrong
 
-    def _entries(self, found: Sequence[Folder], suites: Mapping[str, Parsed]) -> Iterator[Entry]:
+    def _entries(self, found: Sequence[Folder], suites: Suites) -> Iterator[Entry]:
         """From the cache where the content is known, else made and kept."""
-        of_all = Known(self.settings, suites)
-        alone = [problem for suite in suites.values() for problem in validation.check_suite_alone(suite, of_all)]
-        sound = self._sound(suites) - {one.file.split("/")[2] for one in alone if _is_error(one)}
-        self.suites = {name: Suite(name, suites[name].data) for name in sound}
-        self.versions = {name: _version(suites[name]) for name in sound}
+        parsed = suites.parsed
+        sound = self._sound(parsed) - {one.file.split("/")[2] for one in suites.problems if _is_error(one)}
+        self.suites = {name: Suite(name, parsed[name].data) for name in sound}
+        self.versions = {name: _version(parsed[name]) for name in sound}
         known = self._remembered(found)
         missing = [folder for folder in found if folder.name not in known]
         self.cache.close()  # a process that is forked must not have it open
-        self.maker = Maker(self.root, of_all, sound, self.made_with)
+        self.maker = Maker(self.root, Known(self.settings, parsed), sound, self.made_with)
         made = {one.name: one for one in self.maker.entries(missing)}
-        rows = [self._row(one, one.key) for one in made.values() if one.key is not None]
+        rows = [*suites.rows, *(self._row(one, one.key) for one in made.values() if one.key is not None)]
         self.kept = bool(rows) and self.cache.keep(rows)
         for folder in found:
             yield known[folder.name] if folder.name in known else made[folder.name]

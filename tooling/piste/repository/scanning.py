@@ -1,4 +1,4 @@
-"""One pass over experiments/: which folders there are, and the SHA-256 of what each holds.
+"""One pass over experiments/: which folders there are, and a hash of what each holds.
 
 Content alone says that a folder is unchanged: neither times nor sizes, which an editor, a checkout or a restored cache
 may leave as they were. Reading and hashing two small files costs a thirtieth of parsing them.
@@ -6,10 +6,10 @@ may leave as they were. Reading and hashing two small files costs a thirtieth of
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from hashlib import blake2b
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -23,7 +23,7 @@ _NOT_OF_THE_EXPERIMENT = frozenset({REPORT, "README.md"})
 
 
 class Folder(NamedTuple):
-    """`key` is the SHA-256 of what it was begun with and of the folder's content, report/ and README.md aside.
+    """`key` is the BLAKE2b of what it was begun with and of the folder's content, report/ and README.md aside.
 
     None where there is more than plain files.
     """
@@ -50,16 +50,11 @@ def folder_key(path: str, begun: bytes = b"") -> bytes | None:
 
 
 def _content(path: str, begun: bytes) -> tuple[bytes | None, bool]:
-    found, reported = hashlib.sha256(begun), False
+    found, reported = blake2b(begun, digest_size=32), False
     try:
-        with os.scandir(path) as listed:
-            entries = sorted(listed, key=_name)
-        reported = any(entry.name == REPORT for entry in entries)
-        for count, (name, file) in enumerate(_files(entries, "")):
-            if count == MOST_FILES:
-                return None, reported
-            content = _read(file)
-            found.update(b"%d:%b%d:%b" % (len(name), name, len(content), content))
+        entries = _listed(path)
+        reported = REPORT in [entry.name for entry in entries]
+        _take_in(found, entries)
     except (OSError, _OddError):
         return None, reported
     return found.digest(), reported
@@ -84,25 +79,37 @@ class _OddError(Exception):
 _name = attrgetter("name")
 
 
-def _files(entries: Iterable[os.DirEntry[str]], above: str) -> Iterator[tuple[bytes, str]]:
-    """Name and path of each file, sorted; the names are relative to the folder that it began with."""
+def _listed(path: str) -> list[os.DirEntry[str]]:
+    with os.scandir(path) as listed:
+        return sorted(listed, key=_name)
+
+
+def _take_in(found: blake2b, entries: Iterable[os.DirEntry[str]], above: str = "", count: int = 0) -> int:
+    """Name and content of each file, those of the folders inside too; how many there are with the `count` before."""
     for entry in entries:
-        name = f"{above}{entry.name}"
+        name = above + entry.name
         if name in _NOT_OF_THE_EXPERIMENT:
             if entry.is_symlink():
                 raise _OddError
         elif entry.is_file(follow_symlinks=False):
-            yield os.fsencode(name), entry.path
+            count += 1
+            if count > MOST_FILES:
+                raise _OddError
+            named, content = os.fsencode(name), _read(entry.path)
+            found.update(b"%d:%b%d:" % (len(named), named, len(content)))
+            found.update(content)
         elif entry.is_dir(follow_symlinks=False):
-            with os.scandir(entry.path) as listed:
-                inside = sorted(listed, key=_name)
-            yield from _files(inside, f"{name}/")
+            count = _take_in(found, _listed(entry.path), f"{name}/", count)
         else:
             raise _OddError
+    return count
+
+
+_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def _read(file: str) -> bytes:
-    opened = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    opened = os.open(file, _FLAGS)
     try:
         content = os.read(opened, _IN_ONE_READ)
         if len(content) == _IN_ONE_READ:
