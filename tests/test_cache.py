@@ -19,13 +19,15 @@ from piste import documents, journeys, rendering, repository, resources
 from piste.errors import PisteError
 from piste.problems import to_json
 from piste.repository import entries
-from piste.repository.cache import MOST_ENTRIES, Cache, Row
+from piste.repository.cache import _FORMAT, MOST_ENTRIES, MOST_PAGES, Cache, Page, Row
 from piste.repository.reading import Repository
+from piste.repository.recalling import _pages
 from piste.repository.scanning import Folder
 from piste.variants import all_variants
 from test_repository import INVALID, VALID, built
 
 HOME = Path(__file__).parents[1]
+FILE = f"experiments-{_FORMAT}.sqlite"
 RUNTIMES = '[tool.piste.runtimes."cpu-2026.11"]\nlock = "lock.txt"\n'
 POOLS = '[tool.piste.environments.dev]\ndatabase = "P"\nschema = "S"\npools = {cpu = "POOL"}\n'
 
@@ -33,6 +35,7 @@ POOLS = '[tool.piste.environments.dev]\ndatabase = "P"\nschema = "S"\npools = {c
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PISTE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("piste.repository.recalling.PAGE", 2)  # as of thousands of experiments
     return tmp_path / "cache"
 
 
@@ -253,21 +256,24 @@ def flipped(place: Path, chance: random.Random) -> None:
 
 
 def altered(place: Path, chance: random.Random) -> None:
-    """A value that SQLite finds nothing wrong with."""
+    """A value that SQLite finds nothing wrong with; the file may be damaged already."""
     for file in place.glob("*.sqlite"):
-        with contextlib.suppress(sqlite3.DatabaseError), sqlite3.connect(file) as opened:  # it may be damaged already
+        with contextlib.suppress(sqlite3.DatabaseError, UnicodeError), sqlite3.connect(file) as opened:
             column = chance.choice(("facts", "documents", "key", "suite", "sum"))
             odd = chance.choice((None, b"\xff", "{}", "[]", 1, '{"head":{},"trainings":[],"problems":[]}'))
             opened.execute(f"UPDATE OR IGNORE entries SET {column} = ? WHERE rowid % 3 = 0", (odd,))
+            if column in ("facts", "key", "sum"):
+                opened.execute(f"UPDATE OR IGNORE pages SET {column} = ? WHERE rowid % 3 = 0", (odd,))
         opened.close()
 
 
 def plausible(place: Path, chance: random.Random) -> None:
     """What looks like an entry and is not what was written."""
     for file in place.glob("*.sqlite"):
-        with contextlib.suppress(sqlite3.DatabaseError), sqlite3.connect(file) as opened:
+        with contextlib.suppress(sqlite3.DatabaseError, UnicodeError), sqlite3.connect(file) as opened:
             column, odd = chance.choice((("facts", 3), ("facts", 7), ("documents", 1), ("documents", 3)))
             opened.execute(f"UPDATE entries SET {column} = replace({column}, {odd}, 4)")
+            opened.execute(f"UPDATE pages SET facts = replace(facts, {odd}, 4)")
         opened.close()
 
 
@@ -281,7 +287,7 @@ def another(place: Path, chance: random.Random) -> None:
     if chance.random() < 0.5:
         place.write_text("no folder")
     else:
-        (place / "experiments-1.sqlite").mkdir(parents=True)
+        (place / FILE).mkdir(parents=True)
 
 
 CACHE: tuple[Callable[[Path, random.Random], None], ...] = (cut_off, flipped, altered, plausible, deleted, another)
@@ -301,7 +307,7 @@ def edits(seed: int, count: int, root: Path, place: Path, monkeypatch: pytest.Mo
             shutil.rmtree(root)
             shutil.copytree(fresh, root, symlinks=True)
         if number % 5 == 4:
-            if place.is_file() or (place / "experiments-1.sqlite").is_dir():
+            if place.is_file() or (place / FILE).is_dir():
                 place.unlink() if place.is_file() else shutil.rmtree(place)
             chance.choice(CACHE)(place, chance)
         same(root, monkeypatch)
@@ -516,6 +522,35 @@ def test_nothing_of_the_cache_is_in_the_repository(root: Path, cache: Path) -> N
     assert sorted(root.rglob("*")) == before
 
 
+def test_a_change_touches_one_page(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What shares a page with it is looked for one by one, the others are not."""
+    asked: list[int] = []
+    facts = Cache.facts
+    monkeypatch.setattr(Cache, "facts", lambda self, keys: (asked.append(len(keys)), facts(self, keys))[1])
+    count = len(repository.read(root).experiments)
+    suites, every = asked
+    assert every == count
+    asked.clear()
+    repository.read(root)
+    assert set(asked) == {suites, 0}
+    edit(root / "experiments/notes-2/recipe.yaml", "1.0e-3", "2.0e-3")
+    asked.clear()
+    repository.read(root)
+    assert 0 < asked[1] < count
+    asked.clear()
+    repository.read(root)
+    assert set(asked) == {suites, 0}
+
+
+def test_a_new_experiment_moves_no_other_to_another_page() -> None:
+    names = [f"notes-{number}" for number in range(2_000)]
+    before = list(_pages(names))
+    after = list(_pages([*names, "notes-new"]))
+    assert sorted(name for page in before for name in page) == sorted(names)
+    assert 8 <= len(before) <= 64
+    assert sum(page not in before for page in after) == 1
+
+
 def test_it_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_ENTRIES > 100_000
     monkeypatch.setattr("piste.repository.cache.MOST_ENTRIES", 10)
@@ -525,3 +560,15 @@ def test_it_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     known = [int.from_bytes(key, "big") for key, _, _ in cache.facts([n.to_bytes(4, "big") for n in range(30)])]
     assert 5 <= len(known) <= 10
     assert max(known) == 29
+
+
+def test_its_pages_do_not_grow_for_ever_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MOST_PAGES > 1_000
+    monkeypatch.setattr("piste.repository.cache.MOST_PAGES", 10)
+    cache = Cache(tmp_path)
+    keys = [number.to_bytes(4, "big") for number in range(30)]
+    for key in keys:
+        assert cache.keep([], [Page(key, ["1", "2"])])
+    known = dict(cache.pages(keys))
+    assert 5 <= len(known) <= 10
+    assert known[keys[29]] == [1, 2]

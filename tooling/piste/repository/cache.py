@@ -1,7 +1,7 @@
 """What is remembered of experiments, so that one whose files are unchanged is not parsed again.
 
 One SQLite file outside of every repository, so that no commit can plant anything in it: $PISTE_CACHE, else `piste` in
-the user's cache folder. It is addressed by content: the key of an entry is the SHA-256 of a folder's bytes together
+the user's cache folder. It is addressed by content: the key of an entry is a hash of a folder's bytes together
 with piste itself, its schemas and the settings; the suite's bytes stand beside it. So branches, worktrees and clones
 share it, an old entry is never wrong, and whatever is missing, damaged or locked is only parsed once more.
 """
@@ -9,23 +9,26 @@ share it, an old entry is never wrong, and whatever is missing, damaged or locke
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 MOST_ENTRIES: Final = 300_000
 """Beyond them the older half is dropped: some 1 GB."""
+MOST_PAGES: Final = 4_000
+"""Likewise: some 160 MB."""
 
-_FORMAT = 1
+_FORMAT = 2
 _AT_ONCE = 500
 _SECONDS = 2.0
-_TABLE = (
+_TABLES = (
     "CREATE TABLE IF NOT EXISTS entries"
-    " (key BLOB, suite BLOB, facts TEXT, documents TEXT, sum BLOB, PRIMARY KEY (key, suite))"
+    " (key BLOB, suite BLOB, facts TEXT, documents TEXT, sum BLOB, PRIMARY KEY (key, suite))",
+    "CREATE TABLE IF NOT EXISTS pages (key BLOB PRIMARY KEY, facts TEXT, sum BLOB)",
 )
 
 
@@ -36,6 +39,13 @@ class Row(NamedTuple):
     suite: bytes
     facts: str
     documents: str
+
+
+class Page(NamedTuple):
+    """The facts of many entries at once: of folders whose keys together make the page's."""
+
+    key: bytes
+    facts: Sequence[str]
 
 
 class Cache:
@@ -60,15 +70,25 @@ class Cache:
         whole = (documents for documents, sum_ in found if _is_whole(key, suite, documents, sum_, 16))
         return next(whole, None)
 
-    def keep(self, rows: Iterable[Row]) -> bool:
-        """Whether they are kept; all of them or none."""
+    def pages(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, list[Any]]]:
+        """Key and facts of those that are known."""
+        for key in keys:
+            for facts, sum_ in self._ask("SELECT facts, sum FROM pages WHERE key = ?", (key,)):
+                if _is_whole(key, b"", facts, sum_):
+                    yield key, json.loads(facts)
+
+    def keep(self, rows: Sequence[Row], pages: Sequence[Page] = ()) -> bool:
+        """Whether they are kept; all of them or none. Nothing is not kept either."""
+        if not (rows or pages):
+            return False
         values = [(*row, _sum(row.key, row.suite, row.facts) + _sum(row.key, row.suite, row.documents)) for row in rows]
         with self._forgiving(), self._connection() as connection:
-            connection.execute(_TABLE)
+            for table in _TABLES:
+                connection.execute(table)
             connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", values)
-            (newest,) = connection.execute("SELECT COALESCE(MAX(rowid), 0) FROM entries").fetchone()
-            if newest > MOST_ENTRIES and _count(connection) > MOST_ENTRIES:
-                connection.execute("DELETE FROM entries WHERE rowid <= ?", (newest - MOST_ENTRIES // 2,))
+            connection.executemany("INSERT OR REPLACE INTO pages VALUES (?, ?, ?)", map(_page, pages))
+            _drop_older(connection, "entries", MOST_ENTRIES)
+            _drop_older(connection, "pages", MOST_PAGES)
             return True
         return False
 
@@ -120,8 +140,16 @@ def default_place() -> Path | None:
         return None
 
 
-def _count(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT COUNT(*) FROM entries").fetchone()[0])
+def _page(page: Page) -> tuple[bytes, str, bytes]:
+    facts = f"[{','.join(page.facts)}]"
+    return page.key, facts, _sum(page.key, b"", facts)
+
+
+def _drop_older(connection: sqlite3.Connection, table: str, most: int) -> None:
+    """Half of them, if there are more."""
+    (newest,) = connection.execute(f"SELECT COALESCE(MAX(rowid), 0) FROM {table}").fetchone()
+    if newest > most and connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] > most:
+        connection.execute(f"DELETE FROM {table} WHERE rowid <= ?", (newest - most // 2,))
 
 
 def _is_whole(key: Any, suite: Any, text: Any, sum_: Any, part: int = 0) -> bool:
@@ -133,4 +161,4 @@ def _is_whole(key: Any, suite: Any, text: Any, sum_: Any, part: int = 0) -> bool
 
 
 def _sum(key: bytes, suite: bytes, text: str) -> bytes:
-    return hashlib.sha256(b"%b%b%b" % (key, suite, text.encode())).digest()[:16]
+    return blake2b(b"%b%b%b" % (key, suite, text.encode()), digest_size=16).digest()

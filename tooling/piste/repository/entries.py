@@ -9,9 +9,9 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from piste import validation
 from piste.errors import Problem
@@ -28,8 +28,7 @@ _AT_ONCE = 32
 _json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """`head` is what others look at (`sources.head`), None where there is no experiment to speak of.
 
     `problems` are those that its own files, the settings and its suite decide. `trainings` are None and `documents`,
@@ -108,7 +107,7 @@ class Maker:
             return Entry(name, kept, problems)
         made = Entry(name, kept, problems, *self._told(source, files))
         same = key is not None and (folder_key(path, self.begun), stamp(path)) == (key, before)
-        return replace(made, key=key, facts=made.remembering()) if same else made
+        return made._replace(key=key, facts=made.remembering()) if same else made
 
     def _told(self, source: Source, files: Mapping[str, str]) -> tuple[Trainings, str]:
         document, recipe = source.experiment.data, source.recipe.data if source.recipe else None

@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from piste import settings, validation
 from piste.documents import Parsed
 from piste.errors import PisteError, Problem
 from piste.experiment import Deferred, Document, Documents, Experiment, Remembered, Suite, Trainings
 from piste.repository import folders
-from piste.repository.cache import Cache, Row, default_place
-from piste.repository.entries import Entry, Maker, documents, has_error, remembered
+from piste.repository.cache import Cache, default_place
+from piste.repository.entries import Entry, Maker, documents, has_error
 from piste.repository.parsing import HOME, Reader
+from piste.repository.recalling import Recall
 from piste.repository.scanning import REPORT, Folder, scan
 from piste.repository.suites import SUITES, Suites, read_suites
 from piste.resources import fingerprint
@@ -89,7 +89,7 @@ class _Reading:
     def repository(self) -> Repository:
         found = scan(self._folders(), self.made_with)
         suites = read_suites(self.reader, self.settings, self.cache, self.made_with)
-        entries = list(self._entries(found, suites))
+        entries = self._entries(found, suites)
         heads = _Heads({one.name: one.head for one in entries if one.head is not None})
         known = Known(self.settings, suites.parsed, heads)
         self.reader.problems += suites.check(known)
@@ -125,40 +125,22 @@ class _Reading:
         wrong = {one.file.split("/")[2] for one in self.reader.problems if one.file.startswith(home) and _is_error(one)}
         return frozenset(suites) - wrong
 
-    def _entries(self, found: Sequence[Folder], suites: Suites) -> Iterator[Entry]:
+    def _entries(self, found: Sequence[Folder], suites: Suites) -> list[Entry]:
         """From the cache where the content is known, else made and kept."""
         parsed = suites.parsed
         sound = self._sound(parsed) - {one.file.split("/")[2] for one in suites.problems if _is_error(one)}
         self.suites = {name: Suite(name, parsed[name].data) for name in sound}
         self.versions = {name: _version(parsed[name]) for name in sound}
-        known = self._remembered(found)
+        recall = Recall(self.cache, self.versions)
+        known = recall.entries(found)
         missing = [folder for folder in found if folder.name not in known]
         self.cache.close()  # a process that is forked must not have it open
         self.maker = Maker(self.root, Known(self.settings, parsed), sound, self.made_with)
-        made = {one.name: one for one in self.maker.entries(missing)}
-        rows = [*suites.rows, *(self._row(one, one.key) for one in made.values() if one.key is not None)]
-        self.kept = bool(rows) and self.cache.keep(rows)
-        for folder in found:
-            yield known[folder.name] if folder.name in known else made[folder.name]
-
-    def _remembered(self, found: Iterable[Folder]) -> dict[str, Entry]:
-        keys = {one.name: one.key for one in found if one.key and validation.NAME.fullmatch(one.name)}
-        facts: dict[bytes, list[tuple[bytes, Any]]] = defaultdict(list)
-        for key, suite, told in self.cache.facts(sorted(set(keys.values()))):
-            facts[key].append((suite, told))
-        entries = {}
-        for name, key in keys.items():
-            for suite, told in facts.get(key, ()):
-                try:
-                    entry = remembered(name, told, key)
-                    if self.versions.get(entry.suite) == suite:
-                        entries[name] = entry
-                except (LookupError, TypeError, ValueError, AttributeError):  # not what was written
-                    continue
-        return entries
-
-    def _row(self, entry: Entry, key: bytes) -> Row:
-        return Row(key, self.versions[entry.suite], entry.facts, entry.documents)
+        known |= {one.name: one for one in self.maker.entries(missing)}
+        every = [known[folder.name] for folder in found]
+        rows, pages = recall.to_keep(every)
+        self.kept = self.cache.keep([*suites.rows, *rows], pages)
+        return every
 
     def _checked(self, entry: Entry, known: Known, alike: _Alike) -> Entry:
         """With what other experiments decide. Only then, and only if it is wrong, its positions are needed."""
@@ -170,11 +152,11 @@ class _Reading:
         reader = Reader(self.root)
         read = reader.source(self.root / HOME / entry.name)
         problems = (*reader.problems, *(validation.check_experiment(read[0], known) if read else ()))
-        return replace(entry, problems=problems, trainings=None if has_error(problems) else entry.trainings)
+        return entry._replace(problems=problems, trainings=None if has_error(problems) else entry.trainings)
 
     def _experiment(self, entry: Entry, found: Trainings) -> Experiment:
         if self.kept and entry.key:
-            entry = replace(entry, documents="")  # the cache has them
+            entry = entry._replace(documents="")  # the cache has them
         read = partial(self._documents, entry)
         return Remembered(entry.name, self.suites[entry.suite], entry.head or {}, found, Deferred(read))
 

@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Iterable
 from hashlib import blake2b
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 REPORT: Final = "report"
@@ -52,9 +51,9 @@ def folder_key(path: str, begun: bytes = b"") -> bytes | None:
 def _content(path: str, begun: bytes) -> tuple[bytes | None, bool]:
     found, reported = blake2b(begun, digest_size=32), False
     try:
-        entries = _listed(path)
-        reported = REPORT in [entry.name for entry in entries]
-        _take_in(found, entries)
+        names = sorted(os.listdir(path))  # noqa: PTH208 (a path object of each takes as long as its content)
+        reported = REPORT in names
+        _take_in(found, path, names)
     except (OSError, _OddError):
         return None, reported
     return found.digest(), reported
@@ -76,32 +75,28 @@ class _OddError(Exception):
     """A link, a pipe, a file that is too large: nothing that can be told by its bytes alone."""
 
 
-_name = attrgetter("name")
+def _take_in(found: blake2b, folder: str, names: Iterable[str], above: str = "", count: int = 0) -> int:
+    """Name and content of each file, those of the folders inside too; how many there are with the `count` before.
 
-
-def _listed(path: str) -> list[os.DirEntry[str]]:
-    with os.scandir(path) as listed:
-        return sorted(listed, key=_name)
-
-
-def _take_in(found: blake2b, entries: Iterable[os.DirEntry[str]], above: str = "", count: int = 0) -> int:
-    """Name and content of each file, those of the folders inside too; how many there are with the `count` before."""
-    for entry in entries:
-        name = above + entry.name
-        if name in _NOT_OF_THE_EXPERIMENT:
-            if entry.is_symlink():
+    To open is quicker than to ask what it is: a link can't be opened so, a folder can't be read.
+    """
+    for name in names:
+        path, relative = f"{folder}/{name}", above + name
+        if relative in _NOT_OF_THE_EXPERIMENT:
+            if stat.S_ISLNK(os.lstat(path).st_mode):
                 raise _OddError
-        elif entry.is_file(follow_symlinks=False):
-            count += 1
-            if count > MOST_FILES:
-                raise _OddError
-            named, content = os.fsencode(name), _read(entry.path)
-            found.update(b"%d:%b%d:" % (len(named), named, len(content)))
-            found.update(content)
-        elif entry.is_dir(follow_symlinks=False):
-            count = _take_in(found, _listed(entry.path), f"{name}/", count)
-        else:
+            continue
+        try:
+            content = _read(path)
+        except IsADirectoryError:
+            names_inside = sorted(os.listdir(path))  # noqa: PTH208
+            count = _take_in(found, path, names_inside, f"{relative}/", count)
+            continue
+        count += 1
+        if count > MOST_FILES:
             raise _OddError
+        named = relative.encode(errors="surrogateescape")
+        found.update(b"%d:%b%d:%b" % (len(named), named, len(content), content))
     return count
 
 
@@ -112,13 +107,12 @@ def _read(file: str) -> bytes:
     opened = os.open(file, _FLAGS)
     try:
         content = os.read(opened, _IN_ONE_READ)
-        if len(content) == _IN_ONE_READ:
-            if os.fstat(opened).st_size > MOST_BYTES:
+        if not content or len(content) == _IN_ONE_READ:
+            status = os.fstat(opened)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
                 raise _OddError
             while more := os.read(opened, MOST_BYTES):
                 content += more
-        if not content and not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise _OddError
     finally:
         os.close(opened)
     return content
