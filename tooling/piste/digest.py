@@ -113,14 +113,19 @@ def _says_nothing(here: Place, value: Any) -> bool:
     return here.standard is not ABSENT and bool(normal(here.standard) == normal(value))
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""Most values are of these types: quicker to see than what else they may be."""
+
+
 def _kept(value: Any, here: Place, rule: str, undecided: str) -> Any:
     if here.standard is not ABSENT and _says_nothing(here, value):
         return ABSENT
-    if type(value) is not str and value:  # most are texts: quicker to see than what they are not
-        if type(value) is dict or isinstance(value, Mapping):
-            items = ((key, _kept(child, here.below(key), rule, undecided)) for key, child in value.items())
+    kind = type(value)
+    if value and kind not in _PLAIN and kind is not float:
+        if kind is dict or isinstance(value, Mapping):
+            items = [(key, _kept(child, here.below(key), rule, undecided)) for key, child in value.items()]
             return {key: child for key, child in items if child is not ABSENT} or ABSENT
-        if type(value) is list or isinstance(value, Sequence):
+        if kind is list or isinstance(value, Sequence):
             below = here.below(0)
             children = [_kept(child, below, rule, undecided) for child in value]
             return [child for child in children if child is not ABSENT] or ABSENT
@@ -129,15 +134,18 @@ def _kept(value: Any, here: Place, rule: str, undecided: str) -> Any:
 
 def normal(value: Any) -> Any:
     """Numbers by value; anything that has no single meaning in JSON raises TypeError."""
-    if value is None or isinstance(value, bool | str | int):
+    kind = type(value)
+    if kind in _PLAIN:
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
-    if type(value) is dict or isinstance(value, Mapping):  # the former is the quicker question
+    if kind is dict or isinstance(value, Mapping):
         return {str(key): normal(child) for key, child in value.items()}
-    if type(value) is list or isinstance(value, Sequence):
+    if kind is list or (isinstance(value, Sequence) and not isinstance(value, str)):
         return [normal(child) for child in value]
-    raise TypeError(f"a {type(value).__name__} has no place in an identity")
+    if isinstance(value, str | int):  # of a type of its own
+        return value
+    raise TypeError(f"a {kind.__name__} has no place in an identity")
 
 
 _json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode

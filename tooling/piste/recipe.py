@@ -236,14 +236,16 @@ def _model(recipe: Parsed, files: Sequence[str], inputs: Any) -> Iterator[Proble
         yield replace(recipe.problem(("model", "name_or_path"), message, hint), severity="warning")
 
 
-def _paths_of_inputs(value: Mapping[str, Any] | list[Any], path: Path) -> Iterator[tuple[Path, str]]:
+def _paths_of_inputs(value: Mapping[str, Any] | list[Any], path: Path) -> list[tuple[Path, str]]:
     """Texts that may name a file below ./inputs, and where they stand."""
-    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+    found: list[tuple[Path, str]] = []
+    for key, item in enumerate(value) if isinstance(value, list) else value.items():
         if isinstance(item, str):
             if "inputs/" in item[:9]:
-                yield (*path, key), item
-        elif isinstance(item, dict | list):
-            yield from _paths_of_inputs(item, (*path, key))
+                found.append(((*path, key), item))
+        elif isinstance(item, (dict, list)):
+            found += _paths_of_inputs(item, (*path, key))
+    return found
 
 
 def _messages(recipe: Parsed, source: Mapping[str, Any], path: Path) -> Iterator[Problem]:
