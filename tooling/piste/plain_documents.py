@@ -7,6 +7,7 @@ never explains: it gives up on tags, odd keys, anchored scalars and whatever has
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import yaml
@@ -24,7 +25,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from piste.scalars import UnreadableError, core, read_differently
+from piste.scalars import SHORT, UnreadableError, core, read_differently
 
 MAX_CHARACTERS: Final = 16_384
 """A text that is longer may have more values than a document may have."""
@@ -51,7 +52,7 @@ class _Plain:
     def __init__(self, text: str, recipe: bool) -> None:
         self._next = cast(Callable[[], Event], CParser(text).get_event)
         self._most = len(text) // 2 + 1  # values, for each has a character and something beside it
-        self._recipe = recipe
+        self._scalar = _of_recipe if recipe else core
         self._anchors: dict[str, Any] = {}
         self._anchored = False
         self._aliases = 0
@@ -102,15 +103,24 @@ class _Plain:
             self._anchors[anchor] = value
         return value
 
-    def _scalar(self, text: str) -> Any:
-        value = core(text)
-        if self._recipe and read_differently(text, value):
-            raise _UnusualError
-        return value
-
     def _alias(self, event: AliasEvent) -> Any:
         """Not within what another alias may stand for: so what they say together grows with their number only."""
         self._aliases += 1
         if self._anchored or event.anchor not in self._anchors or self._most * (self._aliases + 1) > MAX_VALUES:
             raise _UnusualError
         return self._anchors[event.anchor]
+
+
+def _of_recipe(text: str) -> Any:
+    """The value of a scalar that both versions of YAML read alike."""
+    return _alike_known(text) if len(text) <= SHORT else _alike(text)
+
+
+def _alike(text: str) -> Any:
+    value = core(text)
+    if read_differently(text, value):
+        raise _UnusualError
+    return value
+
+
+_alike_known = lru_cache(maxsize=8192)(_alike)

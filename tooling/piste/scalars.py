@@ -33,7 +33,7 @@ class UnreadableError(ValueError):
 
 def core(text: str) -> Any:
     """The value of a plain scalar, https://yaml.org/spec/1.2.2/#1032-tag-resolution."""
-    return _known_core(text) if len(text) <= _SHORT else _core(text)
+    return _known_core(text) if len(text) <= SHORT else _core(text)
 
 
 def _core(text: str) -> Any:
@@ -54,7 +54,7 @@ def _core(text: str) -> Any:
     return text
 
 
-_SHORT: Final = 64
+SHORT: Final = 64
 """Keys and values of so few characters come again and again: what they stand for is remembered."""
 _known_core = lru_cache(maxsize=8192)(_core)
 
@@ -89,7 +89,7 @@ def read_differently(text: str, value: Any) -> tuple[str, str] | None:
     `1e-5` is text to PyYAML and a number here: that is fine, for ArcticTraining takes such text for the number it
     looks like (arctic_training/config/utils.py, parse_human_val), and the job's recipe is written from our values.
     """
-    return _known_difference(text, value) if len(text) <= _SHORT else _difference(text, value)
+    return _known_difference(text, value) if len(text) <= SHORT else _difference(text, value)
 
 
 def _difference(text: str, value: Any) -> tuple[str, str] | None:
