@@ -55,18 +55,24 @@ def parse(text: bytes, file: str, *, recipe: bool = False) -> Parsed:
 
     In a recipe, scalars that ArcticTraining's YAML 1.1 reader would read differently are problems.
     """
-    from piste.marked_documents import Reader
     from piste.plain_documents import plain_data
+
+    try:
+        decoded = _decoded(text, file)
+    except RefusedError as refused:
+        return Parsed(file, None, problems=(refused.problem,))
+    plain = plain_data(decoded, recipe)
+    return _with_care(decoded, file, recipe) if plain is None else Parsed(file, plain, _Marks(partial(bytes, text)))
+
+
+def _with_care(text: str, file: str, recipe: bool) -> Parsed:
+    from piste.marked_documents import Reader
 
     reader = Reader(file, recipe)
     try:
-        decoded = _decoded(text, file)
-        if (plain := plain_data(decoded, recipe)) is not None:
-            return Parsed(file, plain, _Marks(partial(bytes, text)))
-        data = reader.document(decoded)
+        return Parsed(file, reader.document(text), reader.marks, tuple(reader.problems))
     except RefusedError as refused:
         return Parsed(file, None, problems=(*reader.problems, refused.problem))
-    return Parsed(file, data, reader.marks, tuple(reader.problems))
 
 
 def remembered(file: str, data: Any, read: Callable[[], bytes]) -> Parsed:
