@@ -6,7 +6,7 @@ import gc
 
 
 def main() -> None:
-    gc.set_threshold(100_000, 50)  # thousands of small values that stay: looking through them again and again is vain
+    gc.set_threshold(500_000)  # thousands of small values that stay: looking through them again and again is vain
     from piste.cli import main as piste
 
     try:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from piste.change_rules import compute
 from piste.changes import Change, changes
@@ -117,7 +117,7 @@ def plan(desired: Sequence[Variant], observed: Iterable[Run], retry: Collection[
     runs = sorted(observed, key=lambda run: (run.claimed_at, run.name))
     past, due, actions = _Past(runs), _Due(), []
     for variant in desired:
-        told = variant.experiment in retry or variant.title in retry
+        told = bool(retry) and (variant.experiment in retry or variant.title in retry)
         action = _decide(variant, past, told)
         actions.append(due.after_earlier(action if told else _later(action, now)))
     return Plan(tuple(actions), orphans(desired, runs), tuple(runs))
@@ -238,7 +238,7 @@ def _evaluate(
         cause = _Cause(_another_try(tries[-1]), against=tries[-1])
     elif source is not None and variant.split not in {run.split for run in same}:
         cause = _Cause(_first_on(variant, source), against=source)
-    elif cause.reason == "new" and source is not None:
+    elif cause is _NEW and source is not None:
         cause = _Cause(f"trained by {_who(source)}", against=source)
     wanted = variant.digests.evaluation
     evaluations = [run for run in same if run.training is None and run.digests.evaluation == wanted]
@@ -286,8 +286,7 @@ def _again(variant: Variant, tries: Sequence[Run], retry: bool) -> bool:
     return bool(platform) and platform[-1] is last and len(platform) <= int(retries)
 
 
-@dataclass(frozen=True)
-class _Cause:
+class _Cause(NamedTuple):
     """Why an action is due: in words, by field, and against which earlier run."""
 
     reason: str
@@ -296,16 +295,21 @@ class _Cause:
 
     @property
     def differences(self) -> Deferred[tuple[Change, ...]]:
-        return Deferred(lambda: self.changes)
+        return Deferred(lambda: self.changes) if self.changes else _NOTHING
+
+
+_NEW = _Cause("new")
 
 
 def _since(variant: Variant, runs: Sequence[Run], rules: Collection[str]) -> _Cause:
     """Why it is asked for: the changes since the latest run of the same name, or that there is none."""
+    if not runs:
+        return _NEW
     of_experiment = [run for run in runs if run.experiment == variant.experiment and not run.smoke]
     named = [run for run in of_experiment if run.variant == variant.name]
     earlier = [run for run in named if run.split == variant.split] or named
     if not earlier:
-        return _Cause("new variant" if of_experiment else "new")
+        return _Cause("new variant") if of_experiment else _NEW
     differences = changes(earlier[-1].spec, variant.spec)
     causes = [change for change in differences if change.rule in rules]
     if not causes:

@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
     @property
     def suite(self) -> str:
-        return str((self.head or {}).get("evaluate", {}).get("suite"))
+        return str(self.head["evaluate"].get("suite")) if self.head else ""
 
     def remembering(self) -> str:
         """Its facts: without the name, since another folder may have the same content."""
@@ -58,9 +58,10 @@ class Entry(NamedTuple):
 
 def remembered(name: str, facts: Mapping[str, Any], key: bytes | None) -> Entry:
     """Raises one of KeyError, TypeError and ValueError where they are not what was written."""
-    problems = tuple([Problem(f"{HOME}/{name}/{file}", *rest) for file, *rest in facts["problems"]])
+    told = facts["problems"]
+    problems = tuple([Problem(f"{HOME}/{name}/{file}", *rest) for file, *rest in told]) if told else ()
     found = tuple([(variant, training) for variant, training in facts["trainings"]])
-    return Entry(name, facts["head"], problems, found, key=key)
+    return Entry(name, facts["head"], problems, found, "", key)
 
 
 def documents(text: str) -> Documents:

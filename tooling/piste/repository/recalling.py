@@ -58,11 +58,14 @@ class Recall:
         found.update(b"".join([self._keys[name] for name in names]))
         return found.digest()
 
-    def _read(self, told: Iterable[tuple[str, Any]]) -> dict[str, Entry]:
+    def _read(self, told: Iterable[tuple[str, Any]], version: bytes | None = None) -> dict[str, Entry]:
+        """`version` is the suite's that they were made with, if it isn't the present one anyway."""
         found = {}
         for name, facts in told:
             try:
-                found[name] = remembered(name, facts, self._keys[name])
+                entry = remembered(name, facts, self._keys[name])
+                if version in (None, self.versions.get(entry.suite)):
+                    found[name] = entry
             except (LookupError, TypeError, ValueError, AttributeError):  # not what was written
                 continue
         return found
@@ -71,12 +74,10 @@ class Recall:
         facts: dict[bytes, list[tuple[bytes, Any]]] = defaultdict(list)
         for key, suite, told in self.cache.facts(sorted(set(keys.values()))):
             facts[key].append((suite, told))
-        found = {}
+        found: dict[str, Entry] = {}
         for name, key in keys.items():
             for suite, told in facts.get(key, ()):
-                for entry in self._read([(name, told)]).values():
-                    if self.versions.get(entry.suite) == suite:
-                        found[name] = entry
+                found |= self._read([(name, told)], suite)
         return found
 
 
