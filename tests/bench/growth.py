@@ -31,7 +31,7 @@ def growth(directory: Path, most: int) -> None:
     print("seconds, in one process; parse, validate and digest only of experiments that are not remembered")
     print(f"{'experiments':>11} " + " ".join(f"{phase:>9}" for phase in PHASES))
     count = 1_000
-    gc.set_threshold(100_000, 50)
+    gc.set_threshold(500_000)  # as the command does
     while count <= most:
         root = directory / str(count)
         many.write(root, count)

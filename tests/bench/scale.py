@@ -156,16 +156,19 @@ def measured(
     wall = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode in codes, f"{command}: {process.returncode}: {said.decode()[-2000:]}"
-    return Measured(wall, used.ru_utime + used.ru_stime, max(peaks[0], used.ru_maxrss / 1024))
+    return Measured(wall, used.ru_utime + used.ru_stime, peaks[0])
 
 
 def _watch(pid: int, peaks: list[float]) -> None:
-    """The sum of proportional shares of memory, looked at while there are child processes."""
+    """Its highest so far; with child processes the sum of proportional shares at a time.
+
+    Not `ru_maxrss`: that counts what the measuring process had when it forked.
+    """
     while Path(f"/proc/{pid}").exists():
         family = [pid, *_children(pid)]
-        if len(family) > 1:
-            peaks[0] = max(peaks[0], sum(_share(one) for one in family) / 1024)
-        time.sleep(0.05)
+        shares = sum(_kib(one, "smaps_rollup", "Pss:") for one in family) if len(family) > 1 else 0
+        peaks[0] = max(peaks[0], _kib(pid, "status", "VmHWM:") / 1024, shares / 1024)
+        time.sleep(0.02)
 
 
 def _children(pid: int) -> list[int]:
@@ -175,10 +178,10 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-def _share(pid: int) -> int:
+def _kib(pid: int, file: str, key: str) -> int:
     with suppress(OSError, StopIteration):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(key))
     return 0
 
 

@@ -172,9 +172,9 @@ def stack(directory: Path, nodes: int = 3, quick: bool = True, **options: Any) -
             "CREATE STAGE MODELS ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')",
             f"PUT 'file://{directory}/model/config.json' '@MODELS/tiny' AUTO_COMPRESS = FALSE",
         )
-        done = made.shell(sys.executable, "-c", DATA, "globe", *statements)
-        assert done.code == 0, done.err
         with worlds.forking(made, directory / "commands"):
+            done = made.script(DATA, "globe", *statements)
+            assert done.code == 0, done.err
             yield Stack(directory, globe, proxy, made)
 
 

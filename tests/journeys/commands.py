@@ -1,4 +1,4 @@
-"""piste commands in processes of their own that need not import everything anew: zygote.py forks them."""
+"""piste commands and small scripts in processes of their own that import nothing anew: zygote.py forks them."""
 
 from __future__ import annotations
 
@@ -54,12 +54,13 @@ class Commands:
         )
         threading.Thread(target=self._read, daemon=True).start()
 
-    def start(self, arguments: Sequence[str]) -> Command:
+    def start(self, arguments: Sequence[str], script: str = "") -> Command:
+        """A piste command, or a Python script with these arguments."""
         assert self._zygote.stdin is not None
         self._count += 1
         number = self._count
         out, err = (self._directory / f"{number}.{name}" for name in ("out", "err"))
-        told = {"id": number, "arguments": arguments, "out": str(out), "err": str(err)}
+        told = {"id": number, "arguments": arguments, "script": script, "out": str(out), "err": str(err)}
         answers = self._answers[number]  # before the other thread asks for it: each would make one of its own
         self._zygote.stdin.write(json.dumps(told) + "\n")
         self._zygote.stdin.flush()

@@ -56,7 +56,7 @@ def marked(sql: str = "SELECT ID, DIALOGUE, NOTE FROM MARKED", **messages: str) 
 @pytest.fixture(scope="module")
 def said(world: World) -> Iterator[dict[str, str]]:
     """What every command printed, as a workflow would have it in its log."""
-    assert world.shell(sys.executable, "-c", PLANT, world.connection, MARKER).code == 0
+    assert world.script(PLANT, world.connection, MARKER).code == 0
     data = {"sql": "SELECT ID, DIALOGUE, NOTE FROM MARKED LIMIT 6", "key": "ID"}
     world.write("experiments/_suites/tiny-notes/suite.yaml", {**SUITE, "data": data})
     numbers = {"sql": "SELECT ID, TO_NUMBER(DIALOGUE) AS DIALOGUE, NOTE FROM MARKED", "key": "ID"}
@@ -92,7 +92,7 @@ def said(world: World) -> Iterator[dict[str, str]]:
     piste("apply", "--wait")
     piste("collect")
     world.commit("reports")
-    assert world.shell(sys.executable, "-c", ANSWER, world.connection, MARKER).code == 0
+    assert world.script(ANSWER, world.connection, MARKER).code == 0
     scores = [*SUITE["scores"], {"name": "rouge_l"}]
     world.write("experiments/_suites/tiny-notes/suite.yaml", {**SUITE, "data": data, "scores": scores})
     world.commit("another score")

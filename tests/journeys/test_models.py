@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,7 +68,7 @@ def stages(place: Stack) -> list[str]:
 
 
 def sql(place: Stack, *statements: str) -> None:
-    done = place.world.shell(sys.executable, "-c", DATA, "globe", *statements)
+    done = place.world.script(DATA, "globe", *statements)
     assert done.code == 0, done.err
 
 

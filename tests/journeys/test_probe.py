@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ def probed(world: World) -> Done:
 
 
 def left_behind(world: World) -> list[str]:
-    done = world.shell(sys.executable, "-c", LEFT, world.connection, SCHEMA)
+    done = world.script(LEFT, world.connection, SCHEMA)
     assert done.code == 0, done.err
     return done.out.splitlines()
 

@@ -73,6 +73,12 @@ class World:
             return self.commands.start(self._placed(arguments)).wait()
         return self.shell(sys.executable, "-m", "piste", *self._placed(arguments))
 
+    def script(self, source: str, *arguments: str) -> Done:
+        """A Python script, as by `python -c`."""
+        if self.commands:
+            return self.commands.start(arguments, source).wait()
+        return self.shell(sys.executable, "-c", source, *arguments)
+
     def _placed(self, arguments: Sequence[str]) -> list[str]:
         return ["--root", str(self.root), "--connection", self.connection, *arguments]
 
@@ -143,7 +149,7 @@ class World:
 
     def rows(self, query: str) -> str:
         """The rows of a query as JSON text."""
-        done = self.shell(sys.executable, "-c", ROWS, self.connection, query)
+        done = self.script(ROWS, self.connection, query)
         assert done.code == 0, done.err
         return done.out.splitlines()[-1]
 

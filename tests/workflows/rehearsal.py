@@ -323,7 +323,7 @@ def _set_up(repository: Rehearsal) -> None:
     made = world.shell(*piste, "doctor", "--setup", "--github", REPOSITORY)
     assert made.code == 0, made.err
     statements = [one.strip() for one in re.sub(r"--.*", "", made.out).split(";") if one.strip()]
-    done = world.shell(sys.executable, "-c", DATA, "globe", *statements)
+    done = world.script(DATA, "globe", *statements)
     assert done.code == 0, done.err
     done = world.shell(*piste, "--connection", "globe", "collect")
     assert done.code == 0, done.err
