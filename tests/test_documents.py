@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piste.documents import Parsed, RefusedError, parse
+from piste.documents import Parsed, RefusedError, parse, remembered
 from piste.marked_documents import MAX_VALUES, Reader
 from piste.plain_documents import plain_data
 
@@ -203,3 +203,22 @@ def test_positions_are_told_of_what_was_read_quickly() -> None:
     text = "a:\n  b: [1, {c: 2}]\n"
     assert plain_data(text, recipe=False)
     assert read(text).position(("a", "b", 1, "c")) == (2, 11)
+
+
+def test_a_remembered_document_tells_positions_as_the_parsed_one() -> None:
+    text = b"a: 1\nb:\n- c: 2\n"
+    parsed = parse(text, "x.yaml")
+    again = remembered("x.yaml", parsed.data, lambda: text)
+    assert again.marks == parsed.marks
+    assert again.position(("b", 0, "c")) == (3, 3)
+
+
+@pytest.mark.parametrize("now", [b"", b"a: [", b"\xff", None], ids=["empty", "broken", "not UTF-8", "gone"])
+def test_a_file_that_has_changed_since_it_was_remembered_has_no_positions(now: bytes | None) -> None:
+    def read() -> bytes:
+        if now is None:
+            raise FileNotFoundError
+        return now
+
+    problem = remembered("x.yaml", {"a": 1}, read).problem(("a",), "Odd.")
+    assert (problem.file, problem.line) == ("x.yaml", 1)

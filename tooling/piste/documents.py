@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Final
@@ -91,7 +92,8 @@ class _Marks(Mapping[Path, Position]):
         from piste.marked_documents import Reader
 
         reader = Reader("", recipe=False)
-        reader.document(self._text().decode())
+        with suppress(OSError, UnicodeError, RefusedError):  # the file may have changed since
+            reader.document(self._text().decode())
         return reader.marks
 
     def __getitem__(self, path: Path) -> Position:
