@@ -38,13 +38,30 @@ def world(tmp_path: Path) -> World:
 
 @pytest.mark.parametrize("command", ["--help", "validate", "plan --offline --format json", "report --html site"])
 def test_light_commands_import_nothing_heavy(world: World, command: str) -> None:
-    arguments = ["--root", str(world.root), *command.split()]
-    code = f"import sys; from piste.cli import main; main({arguments!r}, standalone_mode=False)"
+    assert loaded_by(world, *command.split()).isdisjoint(HEAVY)
+
+
+def test_a_plan_of_what_has_not_changed_imports_what_it_needs(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most of the time that a plan of a thousand experiments takes would go into imports otherwise."""
+    monkeypatch.setenv("PISTE_CACHE", str(tmp_path / "cache"))
+    assert loaded_by(world, "plan", "--offline") >= {"yaml", "piste.plain_documents"}
+    again = loaded_by(world, "plan", "--offline")
+    assert again.isdisjoint(
+        {"yaml", "piste.policy", "piste.estimate", "piste.judged", "piste.report.model", "piste.git", *HEAVY}
+    )
+
+
+def loaded_by(world: World, *arguments: str) -> set[str]:
+    """The names of the modules."""
+    told = ["--root", str(world.root), *arguments]
+    code = f"import sys; from piste.cli import main; main({told!r}, standalone_mode=False)"
     probe = f"import atexit, sys; atexit.register(lambda: print('loaded', *sys.modules, file=sys.stderr)); {code}"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=world.root)
     loaded = set(done.stderr.rpartition("loaded ")[2].split())
     assert "piste" in loaded, done.stderr
-    assert loaded.isdisjoint(HEAVY)
+    return loaded
 
 
 def test_validate_as_json(world: World) -> None:
