@@ -208,6 +208,48 @@ def test_what_is_kept_costs_nothing() -> None:
     assert action.cost is None
 
 
+def test_what_is_kept_and_judged_anew_costs_the_judge_s_tokens() -> None:
+    ran = took(variant("mine", **{"suite.data": LIMITED}), 30, 1)
+    judged = variant("mine", **{"suite.judge": JUDGE, "suite.data": LIMITED})
+    made = plan([judged], [ran])
+    made = replace(made, actions=priced(made.actions, made.runs, lambda _: None, PRICES))
+    (action,) = made.actions
+    assert (action.verb, action.asks_judge) == ("keep", True)
+    about = "the judge's tokens: about 0.31 at most"
+    assert cost_text(action.cost) == about
+    assert plan_text(made).splitlines()[-1] == f"together {about}"
+    told = json.loads(plan_json(made, "snowflake"))
+    assert list(Draft202012Validator(schema("plan")).iter_errors(told)) == []
+    assert (told["cost"]["at_most"], told["cost"]["judge"]) == (0, pytest.approx(0.31, abs=0.005))
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        (JUDGE, "the judge's tokens: about 0.3 at most"),
+        ({**JUDGE, "rubric": "Another."}, ROWS_UNKNOWN),
+        ({**JUDGE, "model": "of-nobody"}, "not in it: the judge's tokens: of-nobody has no price"),
+    ],
+)
+def test_what_the_same_judge_took_for_others_stands_for_what_is_kept(judge: dict[str, Any], said: str) -> None:
+    kept = variant("mine", **{"suite.judge": judge})
+    known = {variant("other", **{"suite.judge": JUDGE}).digests.judge: {"judge": {"credits": 0.3}}}
+    other = took(variant("other", **{"suite.judge": JUDGE, "recipe.epochs": 5}), 30, 2, judged=known)
+    (action,) = actions([kept], [took(variant("mine"), 30, 1), other])
+    assert (action.verb, cost_text(action.cost)) == ("keep", said)
+
+
+def test_what_is_trained_and_what_is_only_judged_make_one_total() -> None:
+    ran = took(variant("mine", **{"suite.data": LIMITED}), 30, 1)
+    asked = [
+        variant("mine", **{"suite.judge": JUDGE, "suite.data": LIMITED}),
+        variant("mine", **{"suite.data": LIMITED, "recipe.epochs": 9}),
+    ]
+    found = total(actions(asked, [ran]))
+    assert found is not None
+    assert cost_text(found) == "at most 2.68 credits; 1.34 by like runs; the judge's tokens: about 0.31 more at most"
+
+
 def test_a_report_says_what_was_estimated() -> None:
     one = took(variant("mine"), 10, 1)
     told = cost_of(one, PRICES.rates)

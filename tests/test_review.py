@@ -72,6 +72,15 @@ def test_a_judge_that_was_never_asked_stands_beside_the_bound() -> None:
     assert "<br>the judge's tokens: about 0.2 more at most |" in said
 
 
+def test_a_new_judge_of_what_is_kept_says_what_it_costs() -> None:
+    after = variant(**{"suite.judge": {"model": "claude-4-5-sonnet", "rubric": "None invented.", "scale": "pass_fail"}})
+    due = plan([after], [run(variant())])
+    priced = replace(due, actions=tuple(replace(one, cost=Estimate(0.0, judge=0.31)) for one in due.actions))
+    said = comment(Review(priced, {after.label}, head="4be1c0ffee"))
+    assert "\nThe judge's tokens: about 0.31 at most.\n" in said
+    assert "asks its judge; the judge's tokens: about 0.31 at most |" in said
+
+
 @pytest.mark.parametrize("count", [1, 30, 10_000])
 @pytest.mark.parametrize("kept", [False, True])
 def test_it_fits_into_a_comment_whatever_it_says(count: int, kept: bool) -> None:

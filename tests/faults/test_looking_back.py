@@ -63,6 +63,19 @@ def test_from_the_first_run_to_its_log(tree: World) -> None:
     assert "recipe.train_iters  1 → 2" in history.difference_text(between)
 
 
+def test_another_judge_of_what_is_kept_is_priced_although_nothing_is_submitted(tree: World) -> None:
+    world = memory()
+    until_nothing_is_due(lambda: desired(tree), account(world))
+    assert due(tree, world, "first").cost is None
+    judge = {"model": "claude-4-5-sonnet", "rubric": "None invented.", "scale": "pass_fail"}
+    tree.edit("experiments/_suites/tiny-notes/suite.yaml", judge=judge)
+    again = due(tree, world, "first")
+    assert (again.verb, again.asks_judge) == ("keep", True)
+    assert again.cost is not None
+    assert again.cost.at_most == 0
+    assert "the judge's tokens: " in cost_text(again.cost)
+
+
 def test_what_was_estimated_survives_a_ledger_that_is_taken_over_from_reports(tree: World) -> None:
     world = memory()
     until_nothing_is_due(lambda: desired(tree), account(world))

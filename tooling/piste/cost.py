@@ -33,7 +33,7 @@ class Estimate:
     `at_most` is if it takes its timeout; `low` and `high` are what like runs took, and `basis` says which those were:
     None and "" before there are any, and `nodes` is their part of it. `judge` is in none of these: the tokens of a
     judge that was never asked, rather too many, by assumptions that may fail; None where there is none or nobody can
-    tell. `unknown` names what is in nothing.
+    tell. `unknown` names what is in nothing. Of what is only judged `at_most` is 0.
     """
 
     at_most: float | None
@@ -72,14 +72,14 @@ def of_tokens(model: str, tokens: tuple[float, float], prices: TokenPrices) -> f
 
 
 def total(actions: Iterable[Action]) -> Estimate | None:
-    """Of all that submit: the sums of what is known, and in `unknown` for how many it is not; None without any."""
-    costs = [action.cost for action in actions if action.submits and action.cost]
+    """Of all that costs: the sums of what is known, and in `unknown` for how many it is not; None without any."""
+    costs = [action.cost for action in actions if action.cost]
     if not costs:
         return None
     bounds = [one.at_most for one in costs if one.at_most is not None]
     ranges = [(one.low, one.high) for one in costs if one.low is not None and one.high is not None]
     judges = [one.judge for one in costs if one.judge is not None]
-    unpriced, alone = len(costs) - len(bounds), len(costs) - len(ranges)
+    unpriced, alone = len(costs) - len(bounds), sum(one.low is None and one.at_most != 0 for one in costs)
     lacking = [f"{unpriced} without a price"] if unpriced else []
     lacking += [f"{alone} without like runs"] if alone and ranges else []
     return Estimate(

@@ -34,11 +34,17 @@ class Prices:
 def priced(
     actions: Sequence[Action], runs: Sequence[Run], pool_of: Callable[[Variant], Pool | None], prices: Prices
 ) -> tuple[Action, ...]:
-    """The same actions, those that submit with what they may cost. `runs` are in the order of their claims."""
-    if not any(action.submits for action in actions):
+    """The same actions, with what those may cost that submit or have a judge asked. `runs` are by their claims."""
+    if not any(action.submits or action.asks_judge for action in actions):
         return tuple(actions)
     past = _Past(runs, prices)
-    return tuple(replace(one, cost=past.estimate(one, pool_of(one.variant))) if one.submits else one for one in actions)
+
+    def of(action: Action) -> Action:
+        if action.submits:
+            return replace(action, cost=past.estimate(action, pool_of(action.variant)))
+        return replace(action, cost=past.judging(action.variant)) if action.asks_judge else action
+
+    return tuple(of(action) for action in actions)
 
 
 class _Kind(NamedTuple):
@@ -78,6 +84,13 @@ class _Past:
         for tokens in (self._hosted(variant), self._judge(variant)):
             found = _plus(found, tokens)
         return found
+
+    def judging(self, variant: Variant) -> Estimate | None:
+        """Of a run that is there already: nothing but the judge's tokens."""
+        tokens = self._judge(variant)
+        if tokens is None:
+            return None
+        return Estimate(0.0, judge=tokens.judge if tokens.at_most is None else tokens.at_most, unknown=tokens.unknown)
 
     def _like(self, kind: _Kind, variant: Variant) -> tuple[list[Run], str]:
         """Runs of its experiment, else those about the same model; and how one says that."""

@@ -74,6 +74,11 @@ class Action:
     def submits(self) -> bool:
         return self.verb in (Verb.TRAIN, Verb.EVALUATE)
 
+    @property
+    def asks_judge(self) -> bool:
+        """Whether what is kept has yet to be judged as git asks for."""
+        return self.verb is Verb.KEEP and self.run is not None and _lacks_judge(self.variant, self.run)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -354,8 +359,12 @@ def _done(variant: Variant, origin: Run) -> str:
 
 
 def _unjudged(variant: Variant, run: Run) -> str:
+    return "; `piste collect` asks its judge" if _lacks_judge(variant, run) else ""
+
+
+def _lacks_judge(variant: Variant, run: Run) -> bool:
     judge = variant.digests.judge
-    return "; `piste collect` asks its judge" if judge and judge not in run.judged and not run.imported else ""
+    return bool(judge) and judge not in run.judged and not run.imported
 
 
 def _who(run: Run) -> str:

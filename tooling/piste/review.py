@@ -137,13 +137,14 @@ def _refused(refusals: Sequence[Refusal]) -> list[str]:
 def _price(review: Review) -> str:
     prices = [review.credits.get(action.variant.label) for action in review.changed if action.submits]
     known = [price for price in prices if price is not None]
-    if not known:
-        return ""
-    unknown = f", {len(prices) - len(known)} without a price" if len(known) < len(prices) else ""
     found = total(review.changed)
+    judge = f"{said[0].upper()}{said[1:]}." if found and (said := of_judge(found)) else ""
+    if not known:
+        return judge
+    unknown = f", {len(prices) - len(known)} without a price" if len(known) < len(prices) else ""
     like = f" Like runs took {cell(took(found))}." if found and found.low is not None else ""
-    judge = f" {said[0].upper()}{said[1:]}." if found and (said := of_judge(found)) else ""
-    return f"At most **{_credits(sum(known))}** if all of it takes its timeout{unknown}.{like}{judge}"
+    spent = f"At most **{_credits(sum(known))}** if all of it takes its timeout{unknown}.{like}"
+    return " ".join(filter(None, (spent, judge)))
 
 
 def _credits(amount: float) -> str:
@@ -186,7 +187,7 @@ def _tables(review: Review) -> list[_Table]:
         _Table(("", "why"), [_row(review, action) for action in mine if action.verb is not Verb.KEEP]),
         _Table(("removed", ""), [(cell(name), "its runs and models stay") for name in review.removed]),
         _Table(("", "why"), [_row(review, one) for one in before], f"{len(before):,} due without this pull request"),
-        _Table(("kept", "why"), [(cell(a.variant.label), cell(why(a))) for a in kept], f"{len(kept):,} kept"),
+        _Table(("kept", "why"), [(cell(one.variant.label), _kept(one)) for one in kept], f"{len(kept):,} kept"),
         _Table(
             ("orphan", "was"),
             [(cell(run.name), cell(f"{run.label}: {status_of(run)}")) for run in review.plan.orphans],
@@ -208,6 +209,10 @@ def _row(review: Review, action: Action) -> tuple[str, str]:
     if found is not None:
         cost += "".join(f"<br>{cell(said)}" for said in besides(found))
     return f"**{verb_text(action)}**<br>{cell(action.variant.label)}{cost}", _why(action)
+
+
+def _kept(action: Action) -> str:
+    return cell("; ".join([why(action), *(besides(action.cost) if action.cost else ())]))
 
 
 def _why(action: Action) -> str:

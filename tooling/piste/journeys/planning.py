@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -87,12 +87,20 @@ def planned(
     made = plan(chosen, runs, retry, seen.at)
     gone = orphans(desired.variants, made.runs)
     made = replace(made, orphans=gone, ledger=seen.ledger, seen=seen, wanted=made.submissions)
-    return explained(_admitted(made, desired, account)) if made.submissions else made
+    if made.submissions:
+        return explained(_admitted(made, desired, account))
+    return _priced(made, desired, lambda _: None) if any(action.asks_judge for action in made.actions) else made
+
+
+def _priced(made: Plan, desired: Desired, pool_of: Callable[[Variant], Pool | None]) -> Plan:
+    from piste.estimate import Prices, priced
+
+    prices = Prices(desired.settings.rates, desired.settings.token_credits)
+    return replace(made, actions=priced(made.actions, made.runs, pool_of, prices))
 
 
 def _admitted(made: Plan, desired: Desired, account: Account) -> Plan:
     from piste.admission import admit
-    from piste.estimate import Prices, priced
 
     live = [run for run in made.runs if not ending.is_over(run)]
 
@@ -105,8 +113,7 @@ def _admitted(made: Plan, desired: Desired, account: Account) -> Plan:
     pools = account.pools()
     nodes = {name: pool.nodes for name, pool in pools.items()}
     actions = admit(made.actions, live, nodes, name_of, desired.settings.policy.backlog)
-    prices = Prices(desired.settings.rates, desired.settings.token_credits)
-    return replace(made, actions=priced(actions, made.runs, pool_of, prices), pools=pools)
+    return _priced(replace(made, actions=actions, pools=pools), desired, pool_of)
 
 
 def pool_name(environment: Environment, experiment: Document) -> str | None:
