@@ -13,6 +13,7 @@ from typing import Any
 import many
 
 from piste import rendering, repository, settings, validation
+from piste.__main__ import COLLECTED_AFTER
 from piste.experiment import Variant
 from piste.observed import Event, Observation, runs
 from piste.plan import plan
@@ -31,7 +32,7 @@ def growth(directory: Path, most: int) -> None:
     print("seconds, in one process; parse, validate and digest only of experiments that are not remembered")
     print(f"{'experiments':>11} " + " ".join(f"{phase:>9}" for phase in PHASES))
     count = 1_000
-    gc.set_threshold(500_000)  # as the command does
+    gc.set_threshold(COLLECTED_AFTER)
     while count <= most:
         root = directory / str(count)
         many.write(root, count)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gc
+from typing import Final
+
+COLLECTED_AFTER: Final = 500_000
+"""Values: thousands of small ones stay until the end, and to look through them again and again is vain."""
 
 
 def main() -> None:
-    gc.set_threshold(500_000)  # thousands of small values that stay: looking through them again and again is vain
+    gc.set_threshold(COLLECTED_AFTER)
     from piste.cli import main as piste
 
     try:

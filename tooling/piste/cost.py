@@ -44,6 +44,11 @@ class Estimate:
     nodes: tuple[float, float] | None = None
     judge: float | None = None
 
+    @property
+    def without_nodes(self) -> bool:
+        """Whether all that it may cost are tokens: of what is kept and judged anew."""
+        return self.at_most == 0
+
 
 def credits(seconds: float, nodes: int, rate: float) -> float:
     """Credits for `nodes` nodes held for `seconds`; `rate` is credits per node-hour of the pool's instance family."""
@@ -79,7 +84,7 @@ def total(actions: Iterable[Action]) -> Estimate | None:
     bounds = [one.at_most for one in costs if one.at_most is not None]
     ranges = [(one.low, one.high) for one in costs if one.low is not None and one.high is not None]
     judges = [one.judge for one in costs if one.judge is not None]
-    unpriced, alone = len(costs) - len(bounds), sum(one.low is None and one.at_most != 0 for one in costs)
+    unpriced, alone = len(costs) - len(bounds), sum(one.low is None and not one.without_nodes for one in costs)
     lacking = [f"{unpriced} without a price"] if unpriced else []
     lacking += [f"{alone} without like runs"] if alone and ranges else []
     return Estimate(

@@ -135,16 +135,14 @@ def _kept(value: Any, here: Place, rule: str, undecided: str) -> Any:
 def normal(value: Any) -> Any:
     """Numbers by value; anything that has no single meaning in JSON raises TypeError."""
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in _PLAIN or isinstance(value, str | int):
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     if kind is dict or isinstance(value, Mapping):
         return {str(key): normal(child) for key, child in value.items()}
-    if kind is list or (isinstance(value, Sequence) and not isinstance(value, str)):
+    if kind is list or isinstance(value, Sequence):
         return [normal(child) for child in value]
-    if isinstance(value, str | int):  # of a type of its own
-        return value
     raise TypeError(f"a {kind.__name__} has no place in an identity")
 
 

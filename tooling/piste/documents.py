@@ -63,7 +63,7 @@ def parse(text: bytes, file: str, *, recipe: bool = False) -> Parsed:
     except RefusedError as refused:
         return Parsed(file, None, problems=(refused.problem,))
     plain = plain_data(decoded, recipe)
-    return _with_care(decoded, file, recipe) if plain is None else Parsed(file, plain, _Marks(partial(bytes, text)))
+    return _with_care(decoded, file, recipe) if plain is None else remembered(file, plain, partial(bytes, text))
 
 
 def _with_care(text: str, file: str, recipe: bool) -> Parsed:
@@ -77,7 +77,7 @@ def _with_care(text: str, file: str, recipe: bool) -> Parsed:
 
 
 def remembered(file: str, data: Any, read: Callable[[], bytes]) -> Parsed:
-    """What `parse` made of a text without problems before; `read` brings the text if a position is asked for."""
+    """What there is in a text that has no problem; `read` brings the text if a position is asked for."""
     return Parsed(file, data, _Marks(read))
 
 

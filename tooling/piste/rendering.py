@@ -78,7 +78,7 @@ def cost_text(found: Estimate | None) -> str:
     """`at most 2.68 credits; 0.41 to 0.47 by 3 runs of it; the judge's tokens: about 0.34 more at most`"""
     if found is None:
         return ""
-    if found.at_most == 0 and (said := besides(found)):
+    if found.without_nodes and (said := besides(found)):
         return "; ".join(said)
     bound = "no price is known" if found.at_most is None else f"at most {credits(found.at_most)}"
     return "; ".join((bound, expected(found) or "no like run yet", *besides(found)))
@@ -107,7 +107,7 @@ def of_judge(found: Estimate) -> str:
     if found.judge is None:
         return ""
     about = f"{found.judge:,.0f}" if found.judge >= 10 else f"{found.judge:.2g}"
-    return f"the judge's tokens: about {about} {'more ' if found.at_most != 0 else ''}at most"
+    return f"the judge's tokens: about {about} {'' if found.without_nodes else 'more '}at most"
 
 
 def credits(amount: float) -> str:

@@ -59,7 +59,8 @@ def _check(source: Source, known: Known, every: Sequence[_Rules]) -> list[Proble
 
 
 def check_suite(suite: Parsed, known: Known) -> list[Problem]:
-    return list(suite.problems) if suite.data is None else _checked(suite, "suite", partial(_suite_rules, suite, known))
+    alone = check_suite_alone(suite, known)
+    return [*alone, *check_suite_references(suite, known, alone)]
 
 
 def check_suite_alone(suite: Parsed, known: Known) -> list[Problem]:
@@ -67,18 +68,15 @@ def check_suite_alone(suite: Parsed, known: Known) -> list[Problem]:
     return list(suite.problems) if suite.data is None else _checked(suite, "suite", partial(_suite_alone, suite, known))
 
 
-def check_suite_references(suite: Parsed, known: Known) -> Iterator[Problem]:
-    """What experiments decide: of a suite that is right alone."""
-    return gate_rules.check_suite(suite, known)
+def check_suite_references(suite: Parsed, known: Known, alone: Iterable[Problem]) -> list[Problem]:
+    """What experiments decide, at keys with which nothing else is wrong; `alone` is all that is."""
+    said = {problem.path for problem in alone}
+    found = gate_rules.check_suite(suite, known) if suite.data is not None else ()
+    return [problem for problem in found if problem.path not in said]
 
 
 def _suite_alone(suite: Parsed, known: Known) -> Iterator[Problem]:
     return suites.check(suite, PurePosixPath(suite.file).parent.name, known.settings.policy)
-
-
-def _suite_rules(suite: Parsed, known: Known) -> Iterator[Problem]:
-    yield from _suite_alone(suite, known)
-    yield from check_suite_references(suite, known)
 
 
 def _checked(

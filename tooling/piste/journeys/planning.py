@@ -89,7 +89,7 @@ def planned(
     made = replace(made, orphans=gone, ledger=seen.ledger, seen=seen, wanted=made.submissions)
     if made.submissions:
         return explained(_admitted(made, desired, account))
-    return _priced(made, desired, lambda _: None) if any(action.asks_judge for action in made.actions) else made
+    return _priced(made, desired, lambda _: None)
 
 
 def _priced(made: Plan, desired: Desired, pool_of: Callable[[Variant], Pool | None]) -> Plan:

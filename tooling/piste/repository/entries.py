@@ -17,7 +17,7 @@ from piste import validation
 from piste.errors import Problem
 from piste.experiment import Document, Documents, Experiment, Suite, Trainings
 from piste.repository.parsing import HOME, Reader
-from piste.repository.scanning import Folder, folder_key, stamp
+from piste.repository.scanning import Folder, Unchanged
 from piste.sources import Known, Source, head
 from piste.variants import trainings
 
@@ -25,7 +25,7 @@ MANY: Final = 128
 """From so many folders on, parsing in several processes is faster than beginning them."""
 
 _AT_ONCE = 32
-_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+compact = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class Entry(NamedTuple):
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
         home = f"{HOME}/{self.name}/"
         said = [[one.file.removeprefix(home), *list(vars(one).values())[1:]] for one in self.problems]
         told = {"head": self.head, "trainings": self.trainings, "problems": said}
-        return _json(told)
+        return compact(told)
 
 
 def remembered(name: str, facts: Mapping[str, Any], key: bytes | None) -> Entry:
@@ -96,7 +96,7 @@ class Maker:
         """Its key is None where the folder changed since it was scanned."""
         name, key = found.name, found.key
         path = f"{self.root}/{HOME}/{name}"
-        before = stamp(path) if key else []
+        unchanged = Unchanged(path, self.begun, key)
         reader = Reader(self.root)
         read = reader.source(Path(path))
         if read is None:
@@ -107,14 +107,13 @@ class Maker:
         if has_error(problems) or kept["evaluate"]["suite"] not in self.sound:
             return Entry(name, kept, problems)
         made = Entry(name, kept, problems, *self._told(source, files))
-        same = key is not None and (folder_key(path, self.begun), stamp(path)) == (key, before)
-        return made._replace(key=key, facts=made.remembering()) if same else made
+        return made._replace(key=key, facts=made.remembering()) if unchanged.holds() else made
 
     def _told(self, source: Source, files: Mapping[str, str]) -> tuple[Trainings, str]:
         document, recipe = source.experiment.data, source.recipe.data if source.recipe else None
         suite = document["evaluate"]["suite"]
         experiment = Experiment(source.name, document, recipe, Suite(suite, self.known.suites[suite].data), files)
-        return trainings(experiment), _json([document, recipe, files])
+        return trainings(experiment), compact([document, recipe, files])
 
     def _in_processes(self, found: Sequence[Folder]) -> Iterator[Entry]:
         import multiprocessing

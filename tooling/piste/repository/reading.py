@@ -128,7 +128,7 @@ class _Reading:
     def _entries(self, found: Sequence[Folder], suites: Suites) -> list[Entry]:
         """From the cache where the content is known, else made and kept."""
         parsed = suites.parsed
-        sound = self._sound(parsed) - {one.file.split("/")[2] for one in suites.problems if _is_error(one)}
+        sound = self._sound(parsed) - {name for name, wrong in suites.alone.items() if has_error(wrong)}
         self.suites = {name: Suite(name, parsed[name].data) for name in sound}
         self.versions = {name: _version(parsed[name]) for name in sound}
         recall = Recall(self.cache, self.versions)

@@ -71,6 +71,19 @@ def stamp(path: str) -> list[tuple[int, ...]]:
     return found
 
 
+class Unchanged:
+    """Whether a folder is still what it was when this was made: by content, and by what every write changes."""
+
+    def __init__(self, path: str, begun: bytes, key: bytes | None) -> None:
+        self._path, self._begun, self._key = path, begun, key
+        self._stamp = stamp(path) if key else []
+
+    def holds(self) -> bool:
+        """False for what has no key."""
+        now = folder_key(self._path, self._begun) if self._key else None
+        return now is not None and (now, stamp(self._path)) == (self._key, self._stamp)
+
+
 class _OddError(Exception):
     """A link, a pipe, a file that is too large: nothing that can be told by its bytes alone."""
 

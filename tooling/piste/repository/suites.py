@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,8 +13,9 @@ from piste.documents import Parsed
 from piste.errors import Problem
 from piste.repository import folders
 from piste.repository.cache import Cache, Row
+from piste.repository.entries import compact
 from piste.repository.parsing import HOME, Reader
-from piste.repository.scanning import folder_key, stamp
+from piste.repository.scanning import Unchanged, folder_key
 from piste.settings import Settings
 from piste.sources import Known
 
@@ -25,22 +25,20 @@ FILE: Final = "suite.yaml"
 
 @dataclass(frozen=True)
 class Suites:
-    """By name. `problems` are those that no experiment decides, of those that are not `right`.
+    """By name. `alone` is what is wrong with those that were read and that no experiment decides; `rows` is to be kept.
 
-    `right` are the suites that nothing was wrong with when they were remembered; `rows` are for the cache.
+    With the others nothing was wrong when they were remembered.
     """
 
     parsed: Mapping[str, Parsed] = field(default_factory=dict)
-    problems: Sequence[Problem] = ()
-    right: frozenset[str] = frozenset()
+    alone: Mapping[str, Sequence[Problem]] = field(default_factory=dict)
     rows: Sequence[Row] = ()
 
     def check(self, known: Known) -> list[Problem]:
-        """All that is wrong with them. Of what was right alone only what experiments decide is looked at."""
-        found: list[Problem] = []
+        """All that is wrong with them."""
+        found = [problem for problems in self.alone.values() for problem in problems]
         for name, suite in self.parsed.items():
-            right = name in self.right
-            found += validation.check_suite_references(suite, known) if right else validation.check_suite(suite, known)
+            found += validation.check_suite_references(suite, known, self.alone.get(name, ()))
         return found
 
 
@@ -53,44 +51,29 @@ def read_suites(reader: Reader, settings: Settings, cache: Cache, begun: bytes) 
         return Suites()
     for name in folders.loose_files(home):
         reader.report(f"{HOME}/{SUITES}/{name}", "This file belongs to no suite.", "Move it into a folder.")
-    found = {folder.name: _Folder(folder, begun) for folder in folders.subfolders(home)}
-    known = {key: told for key, _, told in cache.facts(sorted(one.key for one in found.values() if one.key))}
-    right = {name: one.remembered(reader, known[one.key]) for name, one in found.items() if one.key in known}
-    read = {name: one.read(reader) for name, one in found.items() if name not in right}
-    fresh = {name: parsed for name, parsed in read.items() if parsed is not None}
-    wrong = {name: validation.check_suite_alone(parsed, Known(settings)) for name, parsed in fresh.items()}
-    rows = [found[name].row(parsed) for name, parsed in fresh.items() if not wrong[name]]
-    return Suites(
-        {name: right.get(name) or fresh[name] for name in found if name in right or name in fresh},
-        [problem for every in wrong.values() for problem in every],
-        frozenset(right),
-        [row for row in rows if row],
-    )
+    begins = {folder: begun + folder.name.encode() for folder in folders.subfolders(home)}  # its name decides too
+    keys = {folder: folder_key(str(folder), own) for folder, own in begins.items()}
+    known = {key: told for key, _, told in cache.facts(sorted(key for key in keys.values() if key))}
+    parsed: dict[str, Parsed] = {}
+    alone: dict[str, list[Problem]] = {}
+    rows: list[Row] = []
+    for folder, key in keys.items():
+        if key in known:
+            file = folder / FILE
+            parsed[folder.name] = documents.remembered(reader.place(file), known[key], partial(Path.read_bytes, file))
+            continue
+        unchanged, said = Unchanged(str(folder), begins[folder], key), len(reader.problems)
+        suite = _read(reader, folder)
+        if suite is None:
+            continue
+        parsed[folder.name] = suite
+        alone[folder.name] = wrong = validation.check_suite_alone(suite, Known(settings))
+        if key and not wrong and len(reader.problems) == said and unchanged.holds():
+            rows.append(Row(key, b"", compact(suite.data), ""))
+    return Suites(parsed, alone, rows)
 
 
-class _Folder:
-    """A suite's, with the hash of all that is in it and of its name, which decides too; None for what is odd."""
-
-    def __init__(self, path: Path, begun: bytes) -> None:
-        self.path = path
-        self.begun = begun + path.name.encode()
-        self.key = folder_key(str(path), self.begun)
-        self._stamp = stamp(str(path)) if self.key else []
-
-    def remembered(self, reader: Reader, document: object) -> Parsed:
-        file = self.path / FILE
-        return documents.remembered(reader.place(file), document, partial(Path.read_bytes, file))
-
-    def read(self, reader: Reader) -> Parsed | None:
-        before = len(reader.problems)
-        parsed = reader.main_document(self.path, FILE, "suite")
-        reader.undeclared(self.path, {FILE}, "Remove it; the rows to evaluate with stay in tables.")
-        self._sound = len(reader.problems) == before
-        return parsed
-
-    def row(self, parsed: Parsed) -> Row | None:
-        """What is to be remembered; None if there was something, or it has changed meanwhile."""
-        same = (folder_key(str(self.path), self.begun), stamp(str(self.path))) == (self.key, self._stamp)
-        if self.key is None or not (self._sound and same):
-            return None
-        return Row(self.key, b"", json.dumps(parsed.data, separators=(",", ":")), "")
+def _read(reader: Reader, folder: Path) -> Parsed | None:
+    parsed = reader.main_document(folder, FILE, "suite")
+    reader.undeclared(folder, {FILE}, "Remove it; the rows to evaluate with stay in tables.")
+    return parsed
